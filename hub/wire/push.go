@@ -27,12 +27,14 @@ type PushData struct {
 	ID           string   `json:"id"`   // of the delivery; the same id is shown again silently
 	Kind         string   `json:"kind"` // "message" or "test"
 	Agent        string   `json:"agent"`
+	Device       string   `json:"device"`
+	Generation   int64    `json:"generation"` // of the subscription it was sent to
 	Conversation string   `json:"conversation,omitempty"`
 	Message      string   `json:"message,omitempty"`
 	Seq          int64    `json:"seq,omitempty"`
 	Badges       []Badge  `json:"badges"`          // one for each login of the device, at most 8
 	Close        []string `json:"close,omitempty"` // tags to close, at most 16
-	Receipt      string   `json:"receipt"`         // token for POST /v1/receipts
+	Receipt      string   `json:"receipt"`         // the Token of a Receipt: an HMAC, so that nothing is stored for it
 	Receipts     string   `json:"receipts"`        // absolute URL of it
 	Sent         int64    `json:"sent"`            // Unix ms
 }
@@ -45,8 +47,16 @@ type Badge struct {
 	Version int64  `json:"version"`
 }
 
-// Receipt is the body of POST /v1/receipts.
+// Receipt is the body of POST /v1/receipts. The worker copies all but Event
+// from the PushData it received; Token is an HMAC over the other fields but Event.
 type Receipt struct {
-	Token string `json:"token"`
-	Event string `json:"event"` // "displayed", "clicked" or "dismissed"
+	Conversation string `json:"conversation,omitempty"`
+	Message      string `json:"message,omitempty"`
+	ID           string `json:"id"` // of the delivery
+	Agent        string `json:"agent"`
+	Device       string `json:"device"`
+	Generation   int64  `json:"generation"`
+	Kind         string `json:"kind"` // "message" or "test"
+	Token        string `json:"token"`
+	Event        string `json:"event"` // "displayed", "clicked" or "dismissed"
 }
