@@ -1,0 +1,68 @@
+# `make help` lists the targets.
+
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Build tags of tests that need more than Go: e2e real browsers, redis a real
+# Redis, soak hours. Without a tag a test needs nothing but Go.
+TAGS  := e2e,redis
+PKGS  := ./...
+# Packages that start browsers run one at a time, after the others.
+FIRST := $$($(GO) list -tags $(TAGS) ./... | grep -v '/test/')
+THEN  := ./test/...
+# -race needs cgo and a C compiler.
+RACE  = $$(if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env CC)" >/dev/null; then echo -race; fi)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: ## Run the demo on http://localhost:8080
+	$(GO) run .
+
+.PHONY: test
+test: deps check types ## Install what is missing, then check and test everything
+	$(GO) run ./test/report \
+		-run "-race -count=1 -timeout 10m -p 2 -tags $(TAGS) $(FIRST)" \
+		-run "-race -count=1 -timeout 12m -p 1 -tags $(TAGS) $(THEN)"
+
+.PHONY: test-go
+test-go: gofmt ## Check and test what needs Go alone
+	$(GO) vet $(PKGS)
+	$(GO) run ./test/report -run "$(RACE) -timeout 10m $(PKGS)"
+
+.PHONY: check
+check: gofmt ## gofmt, go vet, staticcheck
+	$(GO) vet -tags $(TAGS),soak $(PKGS)
+	$(GO) run $(STATICCHECK) -tags $(TAGS),soak $(PKGS)
+
+.PHONY: gofmt
+gofmt:
+	@files=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')) && \
+	if [ -n "$$files" ]; then echo "not formatted by gofmt:"; echo "$$files"; exit 1; fi
+
+.PHONY: types
+types: test/js/node_modules/.package-lock.json ## Check the types of the JavaScript in static/
+	test/js/node_modules/.bin/tsc -p test/js/page
+	test/js/node_modules/.bin/tsc -p test/js/worker
+
+test/js/node_modules/.package-lock.json: test/js/package.json test/js/package-lock.json
+	cd test/js && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: deps
+deps: ## Install what the tests need beyond Go (Debian, as root)
+	scripts/test-deps.sh
+
+.PHONY: soak
+soak: ## The long runs: kill -9 under load, with replayable seeds
+	$(GO) test -tags soak -count=1 -timeout 2h -v ./test/chaos/...
+
+.PHONY: bench
+bench: ## The benchmarks and their figures
+	$(GO) run ./test/load
+
+.PHONY: shots
+shots: ## Pictures of the pages, into test/shots/
+	$(GO) test -tags e2e,shots -count=1 -timeout 10m -run Shots ./test/e2e/...

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Installs what the tests need beyond Go, git and make: on Debian, as root, by
+# apt. Does nothing where all is there. Elsewhere it says what is missing.
+set -euo pipefail
+
+# A command the tests call, or a file they need, and the Debian package it comes from.
+needed=(
+	"gcc            gcc"
+	"/usr/include/stdlib.h libc6-dev"
+	"firefox-esr    firefox-esr"
+	"chromium       chromium"
+	"libnotify.so.4 libnotify4"
+	"dbus-daemon    dbus-daemon"
+	"redis-server   redis-server"
+	"node           nodejs"
+	"npm            npm"
+)
+
+have() {
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	*.so.*) /sbin/ldconfig -p 2>/dev/null | grep -qF "$1" ;;
+	*) command -v "$1" >/dev/null ;;
+	esac
+}
+
+missing() {
+	local line what package
+	for line in "${needed[@]}"; do
+		read -r what package <<<"$line"
+		have "$what" || echo "$package"
+	done
+}
+
+versions() {
+	local line what package
+	for line in "${needed[@]}"; do
+		read -r what package <<<"$line"
+		case $what in
+		/* | *.so.*) continue ;;
+		npm) echo "  npm $(npm --version 2>/dev/null)" ;;
+		node) echo "  node $(node --version)" ;;
+		*) echo "  $("$what" --version </dev/null 2>/dev/null | head -n 1)" ;;
+		esac
+	done
+}
+
+node_is_new_enough() {
+	node -e 'process.exit(process.versions.node.split(".")[0] >= 18 ? 0 : 1)'
+}
+
+fail() {
+	echo "$@" >&2
+	exit 1
+}
+
+install() {
+	export DEBIAN_FRONTEND=noninteractive
+	local apt=(apt-get -q -o DPkg::Lock::Timeout=300) policy=/usr/sbin/policy-rc.d
+	# The package lists may be missing or older than the archive.
+	apt-get -q --simulate --no-install-recommends install "$@" >/dev/null 2>&1 || "${apt[@]}" update
+	# No service is to start because a package came: the tests start their own.
+	if [ ! -e $policy ]; then
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod 755 $policy
+		trap 'rm -f '$policy EXIT
+	fi
+	if ! "${apt[@]}" install -y --no-install-recommends "$@"; then
+		"${apt[@]}" update
+		"${apt[@]}" install -y --no-install-recommends "$@"
+	fi
+	# Nor at the next boot, if it was this script that brought Redis.
+	if [[ " $* " == *" redis-server "* ]] && command -v systemctl >/dev/null; then
+		systemctl disable redis-server >/dev/null 2>&1 || true
+	fi
+}
+
+mapfile -t packages < <(missing)
+if [ ${#packages[@]} -gt 0 ]; then
+	if ! command -v apt-get >/dev/null; then
+		echo "Only Debian's packages are known to this script, and this is $(uname -s)." >&2
+		echo "Missing for the whole of the tests: ${packages[*]}" >&2
+		echo "The browser tests also need Linux: D-Bus notifications and /proc." >&2
+		fail "'make test-go' runs what needs Go alone."
+	fi
+	[ "$(id -u)" = 0 ] || fail "Missing: ${packages[*]}. Run as root: apt-get install --no-install-recommends ${packages[*]}"
+	echo "Installing: ${packages[*]}"
+	install "${packages[@]}"
+	mapfile -t packages < <(missing)
+	[ ${#packages[@]} -eq 0 ] || fail "Still missing after the installation: ${packages[*]}"
+fi
+[ "$(uname -s)" = Linux ] || fail "The browser tests need Linux (D-Bus notifications, /proc), and this is $(uname -s). 'make test-go' runs what needs Go alone."
+node_is_new_enough || fail "node $(node --version) is too old: the type check needs 18 or newer."
+echo "The tests use:"
+versions

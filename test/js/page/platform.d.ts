@@ -1,0 +1,7 @@
+// What browsers have and TypeScript's DOM library does not know.
+
+interface NotificationOptions {
+  renotify?: boolean;
+  image?: string;
+  actions?: { action: string; title: string; icon?: string }[];
+}
