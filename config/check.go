@@ -1,0 +1,210 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"caac-hub/push"
+)
+
+// check reports every value that is not allowed, save those that could not
+// even be read, and fills in the defaults that follow from other values.
+func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
+	c := &l.Config
+	bad := func(name, format string, a ...any) {
+		if k, _ := keyNamed(name); !failed[name] {
+			wrong = append(wrong, Mistake{name, l.from[name], fmt.Sprintf(format, a...), k.allowed})
+		}
+	}
+	oneOf := func(name, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			bad(name, "%q is none of these", value)
+		}
+	}
+	between := func(name string, value, least, most float64) {
+		if !(value >= least && value <= most) {
+			bad(name, "%v is out of range", value)
+		}
+	}
+	lasting := func(name string, value, least, most time.Duration) {
+		if value < least {
+			bad(name, "%s is too short", showDuration(value))
+		} else if value > most {
+			bad(name, "%s is too long", showDuration(value))
+		}
+	}
+	const always = 100 * 365 * 24 * time.Hour
+
+	oneOf("mode", string(c.Mode), string(Demo), string(Production))
+	host, port, err := splitListen(c.Listen)
+	if err != nil {
+		bad("listen", "%v", err)
+	} else if c.Mode == Demo && !isLoopback(host) {
+		bad("listen", "%q is reachable from other machines, and demo mode has no passwords", c.Listen)
+	}
+	if c.DataDir == "" {
+		bad("data_dir", "is empty")
+	}
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "auto", "text", "json")
+
+	if c.Auth.JWTSecret != "" && len(c.Auth.JWTSecret) < 32 {
+		name := "auth.jwt_secret"
+		if c.Auth.JWTSecretFile != "" {
+			name += "_file"
+		}
+		bad(name, "the secret has %d bytes (RFC 7518 section 3.2 asks for 32)", len(c.Auth.JWTSecret))
+	}
+	if c.Auth.JWKSURL != "" {
+		if _, err := webURL(c.Auth.JWKSURL); err != nil {
+			bad("auth.jwks_url", "%v", err)
+		}
+	}
+	for i, o := range c.Origins {
+		if c.Origins[i], err = origin(o); err != nil {
+			bad("origins", "%v", err)
+		}
+	}
+	if c.ConversationURL != "" {
+		if err := conversationURL(c.ConversationURL); err != nil {
+			bad("conversation_url", "%v", err)
+		}
+	}
+	if c.PublicURL != "" {
+		if c.PublicURL, err = origin(c.PublicURL); err != nil {
+			bad("public_url", "%v", err)
+		}
+	}
+	oneOf("preview_ceiling", c.PreviewCeiling, "full", "sender", "none")
+
+	if c.Mode == Production {
+		need := func(name, example string) {
+			if !failed[name] {
+				wrong = append(wrong, Mistake{name, "", "production mode needs it", example})
+			}
+		}
+		if c.Auth.JWTSecret == "" && c.Auth.JWTSecretFile == "" && c.Auth.JWKSURL == "" {
+			need("auth", "auth.jwt_secret_file, e.g. CAAC_AUTH_JWT_SECRET_FILE=/run/secrets/caac-jwt, or auth.jwks_url, e.g. CAAC_AUTH_JWKS_URL=https://login.example.com/.well-known/jwks.json")
+		}
+		if len(c.Origins) == 0 {
+			need("origins", "the origins of the pages that may connect, e.g. CAAC_ORIGINS=https://caac.example.com")
+		}
+		if c.ConversationURL == "" {
+			need("conversation_url", "where a click on a notification leads, e.g. CAAC_CONVERSATION_URL=https://caac.example.com/chats/{conversation}")
+		}
+	}
+	if c.PublicURL == "" {
+		if c.Mode == Production && len(c.Origins) > 0 {
+			c.PublicURL = c.Origins[0]
+		} else if c.Mode == Demo && port != "0" {
+			c.PublicURL = "http://localhost:" + port
+		}
+	}
+	if l.from["vapid.subject"] == "" && strings.HasPrefix(c.PublicURL, "https://") {
+		c.VAPID.Subject = c.PublicURL
+	}
+	if err := push.CheckSubject(c.VAPID.Subject); err != nil {
+		bad("vapid.subject", "%v", err)
+	}
+	if c.Push.Proxy != "" {
+		if u, err := url.Parse(c.Push.Proxy); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			bad("push.proxy", "is not such a URL")
+		}
+	}
+	for _, h := range c.Push.Hosts {
+		if !hostName.MatchString(strings.TrimPrefix(h, ".")) {
+			bad("push.hosts", "%q is not a host name", h)
+		}
+	}
+
+	lasting("retention.traces", c.Retention.Traces, 24*time.Hour, always)
+	if c.Retention.TraceBytes < 16<<20 {
+		bad("retention.trace_bytes", "%s is too small", c.Retention.TraceBytes)
+	}
+	between("limits.sockets_per_agent", float64(c.Limits.SocketsPerAgent), 1, 10_000)
+	between("limits.sockets_per_address", float64(c.Limits.SocketsPerAddress), 1, 1_000_000)
+	between("limits.devices_per_agent", float64(c.Limits.DevicesPerAgent), 1, 1000)
+	between("limits.logins_per_device", float64(c.Limits.LoginsPerDevice), 1, 8)
+	between("limits.frames_per_second", c.Limits.FramesPerSecond, 1, 1000)
+	between("limits.queue", float64(c.Limits.Queue), 8, 10_000)
+	lasting("limits.write_timeout", c.Limits.WriteTimeout, time.Second, time.Minute)
+	lasting("limits.login_idle", c.Limits.LoginIdle, 24*time.Hour, always)
+	lasting("drain_timeout", c.DrainTimeout, time.Second, time.Minute)
+	return wrong
+}
+
+var hostName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func splitListen(listen string) (host, port string, err error) {
+	host, port, err = net.SplitHostPort(listen)
+	if err != nil {
+		return "", "", fmt.Errorf("%q is not host:port", listen)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return "", "", fmt.Errorf("%q is not a port from 0 to 65535", port)
+	}
+	return host, port, nil
+}
+
+// isLoopback reports whether only this machine reaches the host.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// webURL is an absolute https URL, or http on this machine.
+func webURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "":
+		return nil, fmt.Errorf("%q is not an absolute URL", text)
+	case u.User != nil:
+		return nil, fmt.Errorf("%q carries a user name", u.Redacted())
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+		return u, nil
+	}
+	return nil, fmt.Errorf("%q is not https", text)
+}
+
+// origin is the URL's origin as browsers write it; the URL must hold nothing else.
+func origin(text string) (string, error) {
+	u, err := webURL(text)
+	if err != nil {
+		return text, err
+	}
+	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+		return text, fmt.Errorf("%q has more than an origin", text)
+	}
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	} else {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return u.Scheme + "://" + host, nil
+}
+
+var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+
+func conversationURL(text string) error {
+	for _, p := range placeholder.FindAllString(text, -1) {
+		if p != "{conversation}" && p != "{agent}" {
+			return fmt.Errorf("%s is replaced by nothing", p)
+		}
+	}
+	if !strings.Contains(text, "{conversation}") {
+		return fmt.Errorf("%q has no {conversation}", text)
+	}
+	_, err := webURL(placeholder.ReplaceAllString(text, "x"))
+	return err
+}
