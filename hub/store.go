@@ -104,7 +104,4 @@ type Work interface {
 }
 
 // Backlog is how much of one kind of work is waiting.
-type Backlog struct {
-	Count  int
-	Oldest time.Duration
-}
+type Backlog = notify.Backlog
