@@ -22,7 +22,7 @@ const MaxPushPlain = 2560 - pushOverhead
 const pushOverhead = 86 + 1 + 16
 
 // Fit returns the payload as JSON of at most max bytes. What is too long loses,
-// in this order and no more than needed: its image, tags to close, the end of
+// in this order and until it fits: its image, tags to close, the end of
 // its body, the badges of other agents, the end of its title. No id is ever
 // touched: an error says that they alone are too long.
 func (p PushPayload) Fit(max int) ([]byte, error) {

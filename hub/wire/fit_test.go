@@ -1,0 +1,195 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"caac-hub/hub/notify"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rivo/uniseg"
+	"pgregory.net/rapid"
+)
+
+func read(t interface{ Fatal(...any) }, data []byte) PushPayload {
+	var p PushPayload
+	if err := json.Unmarshal(data, &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// encrypted is the size of the body by each way of padding to a multiple of 256:
+// the plain text, the record, the whole body.
+func encrypted(plain int) [3]int {
+	up := func(n int) int { return (n + 255) / 256 * 256 }
+	return [3]int{86 + up(plain) + 1 + 16, 86 + up(plain+1+16), up(86 + plain + 1 + 16)}
+}
+
+func TestTheLongestPayloadFitsWhateverIsPadded(t *testing.T) {
+	data, err := longest().Fit(MaxPushPlain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(data) > MaxPushPlain {
+		t.Fatalf("%d bytes, at most %d", len(data), MaxPushPlain)
+	}
+	for _, n := range encrypted(MaxPushPlain) {
+		if n > MaxPushBody {
+			t.Errorf("%d bytes encrypted, at most %d", n, MaxPushBody)
+		}
+	}
+}
+
+func TestWhatFitsIsLeftAlone(t *testing.T) {
+	for _, p := range []*PushPayload{message(), severalLogins()} {
+		data, err := p.Fit(MaxPushPlain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(*p, read(t, data)); diff != "" {
+			t.Error(diff)
+		}
+		if strings.Contains(string(data), `\u`) {
+			t.Errorf("escaped for HTML: %s", data)
+		}
+	}
+}
+
+// lost says what a payload has lost, as the last step of the order that was taken.
+func lost(p, full PushPayload) (step int) {
+	gone := []bool{
+		p.Notification.Image != full.Notification.Image,
+		len(p.CAAC.Close) < len(full.CAAC.Close),
+		p.Notification.Body != full.Notification.Body,
+		len(p.CAAC.Badges) < len(full.CAAC.Badges),
+		p.Notification.Title != full.Notification.Title,
+	}
+	for i, g := range gone {
+		if g {
+			step = i + 1
+		}
+	}
+	return step
+}
+
+func TestTooLongLosesImageThenTagsThenBodyThenOtherBadgesThenTitle(t *testing.T) {
+	full := *longest()
+	all, err := encode(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reached, refused := map[int]bool{}, false
+	last := 0
+	for limit := len(all); limit > 0; limit -= 7 {
+		data, err := full.Fit(limit)
+		if err != nil {
+			refused = true
+			if last != 5 {
+				t.Fatalf("refused at %d with only %d of 5 steps gone", limit, last)
+			}
+			continue
+		}
+		if refused {
+			t.Fatalf("%d bytes fit, more did not", limit)
+		}
+		if len(data) > limit {
+			t.Fatalf("%d bytes, at most %d", len(data), limit)
+		}
+		p := read(t, data)
+		step := lost(p, full)
+		if step < last {
+			t.Fatalf("at %d step %d is gone, at more bytes it was %d", limit, step, last)
+		}
+		reached[step], last = true, step
+		n := p.Notification
+		if step > 1 && n.Image != "" || step > 2 && len(p.CAAC.Close) > 0 || step > 3 && n.Body != "" || step > 4 && len(p.CAAC.Badges) > 1 {
+			t.Fatalf("at %d step %d came before what goes first was gone", limit, step)
+		}
+		if !endsOnBorder(full.Notification.Body, n.Body) || !endsOnBorder(full.Notification.Title, n.Title) || n.Title == "" {
+			t.Fatalf("at %d the texts are %q and %q", limit, n.Title, n.Body)
+		}
+	}
+	for step := range 6 {
+		if !reached[step] {
+			t.Errorf("step %d was never reached", step)
+		}
+	}
+	if !refused {
+		t.Error("no limit was too small")
+	}
+}
+
+func TestNoIDIsEverTouchedAndTheArgumentNever(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := *longest()
+		if rapid.Bool().Draw(t, "small") {
+			p = *severalLogins()
+		}
+		p.CAAC.Conversation = rapid.StringN(0, -1, notify.MaxID).Draw(t, "conversation")
+		p.CAAC.Message = rapid.StringN(1, -1, notify.MaxID).Draw(t, "message")
+		p.Notification.Body = rapid.StringN(0, -1, notify.MaxBody).Draw(t, "body")
+		before := fmt.Sprint(p)
+		max := rapid.IntRange(0, 4000).Draw(t, "max")
+		data, err := p.Fit(max)
+		if fmt.Sprint(p) != before {
+			t.Fatal("Fit changed its payload")
+		}
+		if err != nil {
+			return
+		}
+		if len(data) > max {
+			t.Fatalf("%d bytes, at most %d", len(data), max)
+		}
+		q := read(t, data)
+		a, b := p.CAAC, q.CAAC
+		if !slices.ContainsFunc(b.Badges, func(g Badge) bool { return g.Agent == p.CAAC.Agent }) {
+			t.Fatal("the agent's own badge is gone")
+		}
+		a.Badges, b.Badges, a.Close, b.Close = nil, nil, nil, nil
+		if fmt.Sprint(a) != fmt.Sprint(b) || p.Notification.Navigate != q.Notification.Navigate || p.Notification.Tag != q.Notification.Tag {
+			t.Fatalf("%+v became %+v", p.CAAC, q.CAAC)
+		}
+	})
+}
+
+func TestIDsThatDoNotFitAreAnErrorThatSaysSo(t *testing.T) {
+	_, err := longest().Fit(500)
+	if err == nil || !strings.Contains(err.Error(), "at most 500 fit") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// endsOnBorder reports that cut is s, or whole clusters of it and an ellipsis.
+func endsOnBorder(s, cut string) bool {
+	if s == cut || cut == "" {
+		return true
+	}
+	cut, ok := strings.CutSuffix(cut, "…")
+	for rest, state := s, -1; ok; {
+		if strings.TrimRight(s[:len(s)-len(rest)], " ") == cut {
+			return true
+		}
+		if rest == "" {
+			return false
+		}
+		_, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
+	}
+	return false
+}
+
+func BenchmarkFit(b *testing.B) {
+	for name, p := range map[string]*PushPayload{"usual": message(), "longest": longest()} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.Fit(MaxPushPlain); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
