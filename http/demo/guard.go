@@ -1,0 +1,139 @@
+package demo
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"caac-hub/http/problem"
+	"caac-hub/hub"
+)
+
+const cookieName = "caac_demo"
+
+// guard serves this machine by its names, and the public host behind the code.
+// Any other Host is refused: a foreign name that resolves to this machine is an
+// attack on it (DNS rebinding).
+func (d *Demo) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := hostName(r.Host)
+		switch {
+		case name == "localhost":
+			next.ServeHTTP(w, r)
+		case isLoopback(name):
+			// Another origin has permissions of its own: pages have one, localhost.
+			if (r.Method == http.MethodGet || r.Method == http.MethodHead) && isPage(r.URL.Path) {
+				http.Redirect(w, r, "http://localhost"+port(r.Host)+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+				return
+			}
+			next.ServeHTTP(w, r)
+		case name == hostName(d.public.Host) && d.Code != "":
+			if free(r) || d.entered(r) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			d.askCode(w, r)
+		default:
+			d.fail(w, r, &hub.Error{Kind: hub.Forbidden, Code: "foreign_host",
+				Message: "the demo serves localhost, and the host of CAAC_PUBLIC_URL behind a code"})
+		}
+	})
+}
+
+// free reports what the public host may have without the code: public files,
+// health, and what carries a proof of its own.
+func free(r *http.Request) bool {
+	p := r.URL.Path
+	switch p {
+	case "/demo/code", "/livez", "/readyz", "/v1/receipts":
+		return true
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if p == "/sw.js" || strings.HasPrefix(p, "/sdk/") || strings.HasSuffix(p, ".webmanifest") || strings.HasSuffix(p, ".png") || strings.HasSuffix(p, ".svg") {
+			return true
+		}
+	}
+	return strings.HasPrefix(p, "/v1/") && (r.Header.Get("Authorization") != "" || r.Header.Get("X-Device-Key") != "" || r.Method == http.MethodOptions)
+}
+
+func isPage(path string) bool { return path == "/" || strings.HasPrefix(path, "/agent/") }
+
+func hostName(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.ToLower(strings.Trim(host, "[]"))
+}
+
+func isLoopback(name string) bool {
+	a, err := netip.ParseAddr(name)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+// proof is what the cookie of someone who knew the code says.
+func (d *Demo) proof() string {
+	m := hmac.New(sha256.New, []byte(d.Code))
+	m.Write([]byte("caac demo"))
+	return hex.EncodeToString(m.Sum(nil))
+}
+
+func (d *Demo) entered(r *http.Request) bool {
+	c, err := r.Cookie(cookieName)
+	return err == nil && subtle.ConstantTimeCompare([]byte(c.Value), []byte(d.proof())) == 1
+}
+
+const codePage = `<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>CAAC demo</title>
+<form method="post" action="/demo/code">
+<h1>CAAC demo</h1>
+<p>{{note}}</p>
+<p><label>Code <input name="code" autocomplete="one-time-code" autocapitalize="characters" autofocus required></label> <button>Enter</button></p>
+</form></html>
+`
+
+func (d *Demo) askCode(w http.ResponseWriter, r *http.Request) {
+	if !isPage(r.URL.Path) {
+		d.fail(w, r, &hub.Error{Kind: hub.Unauthorized, Code: "no_code", Message: "open the demo's first page and enter the code that the terminal shows"})
+		return
+	}
+	d.codeForm(w, http.StatusUnauthorized, "The code stands in the terminal the demo was started in.")
+}
+
+func (d *Demo) codeForm(w http.ResponseWriter, status int, note string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	w.Write([]byte(strings.Replace(codePage, "{{note}}", note, 1)))
+}
+
+// enter takes the code from the form.
+func (d *Demo) enter(w http.ResponseWriter, r *http.Request) {
+	if !d.codes.Allow() {
+		d.fail(w, r, &hub.Error{Kind: hub.TooMany, Code: "too_many_codes", Message: "too many codes were tried; wait a little", RetryAfter: 2 * time.Second})
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, 1<<10)
+	code := strings.ToUpper(strings.TrimSpace(r.PostFormValue("code")))
+	if d.Code == "" || subtle.ConstantTimeCompare([]byte(code), []byte(strings.ToUpper(d.Code))) != 1 {
+		d.codeForm(w, http.StatusForbidden, "That is not the code. It stands in the terminal the demo was started in.")
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Value: d.proof(), Path: "/", MaxAge: 7 * 24 * 3600,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: d.public.Scheme == "https",
+	})
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (d *Demo) fail(w http.ResponseWriter, r *http.Request, err error) {
+	problem.Write(w, r, d.Log, err)
+}

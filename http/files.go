@@ -1,0 +1,106 @@
+package http
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+// pagePolicy is the Content-Security-Policy of pages: what they load and talk to
+// is the hub's own; only thumbnails come from elsewhere.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; " +
+	"img-src 'self' https: data: blob:; media-src 'self'; manifest-src 'self'; worker-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// types are the content types of what static/ may hold.
+var types = map[string]string{
+	".css":         "text/css; charset=utf-8",
+	".html":        "text/html; charset=utf-8",
+	".ico":         "image/x-icon",
+	".js":          "text/javascript; charset=utf-8",
+	".json":        "application/json",
+	".png":         "image/png",
+	".svg":         "image/svg+xml",
+	".txt":         "text/plain; charset=utf-8",
+	".webmanifest": "application/manifest+json",
+	".woff2":       "font/woff2",
+}
+
+type file struct {
+	data []byte
+	kind string
+	etag string
+}
+
+// files are the static files by the path of their URL.
+type files map[string]file
+
+// newFiles reads the files once. Those of the demo are left out without it.
+func newFiles(fsys fs.FS, demo bool) (files, error) {
+	out := files{}
+	if fsys == nil {
+		return out, nil
+	}
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		kind, ok := types[path.Ext(name)]
+		if !ok || strings.HasPrefix(name, "demo/") && !demo {
+			return nil
+		}
+		b, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(b)
+		out["/"+name] = file{data: b, kind: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+		return nil
+	})
+	return out, err
+}
+
+// before answers GET and HEAD of a file and leaves the rest to next.
+func (f files) before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			if got, ok := f[r.URL.Path]; ok && path.Ext(r.URL.Path) != ".html" {
+				got.serve(w, r)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// page answers with a page, and reports false if there is no such file.
+func (f files) page(w http.ResponseWriter, r *http.Request, name string) bool {
+	got, ok := f["/"+name]
+	if ok {
+		got.serve(w, r)
+	}
+	return ok
+}
+
+// serve answers with the file; it is asked for anew each time and sent only if
+// it changed, so that a page and the SDK it loads are of one version.
+func (f file) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", f.kind)
+	h.Set("ETag", f.etag)
+	h.Set("Cache-Control", "no-cache")
+	if strings.HasPrefix(f.kind, "text/html") {
+		h.Set("Content-Security-Policy", pagePolicy)
+	}
+	if r.URL.Path == "/sw.js" {
+		h.Set("Service-Worker-Allowed", "/")
+		// A worker's policy is that of its own response.
+		h.Set("Content-Security-Policy", pagePolicy)
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.data))
+}

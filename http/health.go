@@ -1,0 +1,45 @@
+package http
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"caac-hub/docs/openapi"
+	"caac-hub/hub"
+)
+
+// readyTimeout is how long the store may take to say that it can be written.
+const readyTimeout = 2 * time.Second
+
+type health struct {
+	Status string `json:"status"`
+}
+
+func (s *Server) live(c echo.Context) error { return ok(c, health{"live"}) }
+
+func (s *Server) ready(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
+	defer cancel()
+	if err := s.hub.Ready(ctx); err != nil {
+		return &hub.Error{Kind: hub.Unavailable, Code: "not_ready", Message: "messages can't be taken right now", RetryAfter: readyTimeout, Err: err}
+	}
+	return ok(c, health{"ready"})
+}
+
+func (s *Server) showMetrics(c echo.Context) error {
+	if !s.openMetric {
+		if err := s.checkKey(c.Request()); err != nil {
+			return err
+		}
+	}
+	promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{Timeout: 10 * time.Second}).ServeHTTP(c.Response(), c.Request())
+	return nil
+}
+
+func (s *Server) openAPI(c echo.Context) error {
+	return c.Blob(http.StatusOK, "application/vnd.oai.openapi+json;version=3.1", openapi.JSON())
+}

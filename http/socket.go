@@ -1,0 +1,108 @@
+package http
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/labstack/echo/v4"
+
+	"caac-hub/http/problem"
+	"caac-hub/hub"
+	"caac-hub/hub/wire"
+)
+
+// Bytes of a socket's buffers: net/http's own are 4 KiB each. A frame larger
+// than the writer's goes out in two sends.
+const (
+	readBuffer  = 512
+	writeBuffer = 1024
+)
+
+// socket upgrades to the subprotocol caac.v1 and hands the connection to the
+// hub. It returns at once: a handler that waits would pin net/http's buffers and
+// a grown stack for as long as the page is open.
+func (s *Server) socket(c echo.Context) error {
+	r := c.Request()
+	if err := s.mayUpgrade(r); err != nil {
+		if he, ok := err.(*problem.StatusError); ok && he.Status == http.StatusUpgradeRequired {
+			c.Response().Header().Set("Upgrade", "websocket")
+			c.Response().Header().Set("Connection", "Upgrade")
+		}
+		return err
+	}
+	conn, err := websocket.Accept(smallBuffers{c.Response()}, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{wire.Subprotocol},
+		InsecureSkipVerify: true, // mayUpgrade compared the origin, exactly
+	})
+	if err != nil {
+		// Accept has answered.
+		s.log.DebugContext(r.Context(), "socket not accepted", "err", err)
+		return nil
+	}
+	s.hub.ServeSocket(conn, s.remote(r))
+	return nil
+}
+
+func (s *Server) mayUpgrade(r *http.Request) error {
+	if !hasToken(r.Header, "Connection", "upgrade") || !hasToken(r.Header, "Upgrade", "websocket") {
+		return &problem.StatusError{Status: http.StatusUpgradeRequired, Code: "upgrade_required", Message: "this path takes WebSocket handshakes only (RFC 6455)"}
+	}
+	if r.URL.RawQuery != "" {
+		return &hub.Error{Kind: hub.Invalid, Code: "invalid", Message: "the socket's URL has no query: a token goes into the hello frame, where no log keeps it"}
+	}
+	if !s.allowed(r) {
+		return foreignOrigin(r.Header.Get("Origin"))
+	}
+	if !hasToken(r.Header, "Sec-WebSocket-Protocol", wire.Subprotocol) {
+		return &hub.Error{Kind: hub.Invalid, Code: "no_subprotocol", Field: "Sec-WebSocket-Protocol", Message: fmt.Sprintf("the subprotocol %s must be offered", wire.Subprotocol)}
+	}
+	if !s.handshakes.Allow() {
+		return &hub.Error{Kind: hub.TooMany, Code: "too_many_handshakes", Message: "too many pages connect right now; come back after a random wait", RetryAfter: time.Second}
+	}
+	return nil
+}
+
+func hasToken(h http.Header, name, token string) bool {
+	for _, v := range h.Values(name) {
+		for t := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// smallBuffers is a ResponseWriter whose hijacked connection has small buffers.
+type smallBuffers struct{ http.ResponseWriter }
+
+// Hijack implements http.Hijacker. What the server had read already is the first
+// the new reader gives.
+func (w smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	br := bufio.NewReaderSize(conn, readBuffer)
+	if n := rw.Reader.Buffered(); n > 0 {
+		early, err := rw.Reader.Peek(n)
+		if err != nil {
+			conn.Close()
+			return nil, nil, err
+		}
+		// Whoever takes over may keep only what is buffered.
+		br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn), max(n, readBuffer))
+		if _, err := br.Peek(n); err != nil {
+			conn.Close()
+			return nil, nil, err
+		}
+	}
+	return conn, bufio.NewReadWriter(br, bufio.NewWriterSize(conn, writeBuffer)), nil
+}
