@@ -1,0 +1,509 @@
+/**
+ * The browser SDK of the CAAC notification hub.
+ *
+ *     import { connect } from '/sdk/index.js';
+ *     const client = connect({ token: async () => myToken(), onOpen: (id) => show(id) });
+ *     client.viewing('conversation-7');
+ *
+ * @module
+ */
+/** @import {CountsFrame, NotifyFrame, Options, PushResult, PushTestResult, Self, Settings, State, StateInfo, TestResult, Welcome} from './types.js' */
+import { createApi, HubError } from './api.js';
+import { applyCounts, applyWelcome, nothingShown } from './counts.js';
+import { badgeCount, faviconCount, titleCount } from './indicators.js';
+import { deviceLabel, platform } from './device.js';
+import { closeWhere, permission, register } from './local.js';
+import { watchPresence } from './presence.js';
+import * as push from './push.js';
+import { createRenderer } from './render.js';
+import { createSocket } from './socket.js';
+import { device, keepDevice, take, update, watchDevice } from './storage.js';
+import { createPushTests, deviceTest } from './tests.js';
+import { createToasts } from './toast.js';
+
+export { HubError };
+
+const REFRESH_AGAIN = 5_000;
+const ROUTE_HOLDS = 60_000;
+const TURN_WITHIN = 10_000;
+const MAX_READS = 500;
+const MAX_TIMER = 24 * 3600_000;
+
+/** @typedef {ReturnType<typeof connect>} Client */
+
+/**
+ * Connects this page as a login of the token's agent, until close or logout.
+ * @param {Options} options
+ */
+export function connect(options) {
+  const base = new URL(options.url ?? '/', location.href);
+  if (!base.pathname.endsWith('/')) base.pathname += '/';
+  const socketUrl = new URL('v1/socket', base);
+  socketUrl.protocol = base.protocol === 'http:' ? 'ws:' : 'wss:';
+
+  const api = createApi(base, options.token);
+  const registration = register(options.serviceWorker);
+  registration.catch(() => {});
+  const shown = nothingShown();
+  const title = options.title === false ? null : titleCount();
+  const favicon = options.favicon === false ? null : faviconCount();
+  const toasts = options.toast === false ? null : createToasts(options.toast, open);
+  const pushTests = createPushTests(api);
+  const renderer = createRenderer({ options, registration, toasts, presence: () => presence, self, version: () => shown.version });
+
+  /** @type {State} */
+  let state = 'connecting';
+  /** @type {Welcome | null} */
+  let welcome = null;
+  /** @type {Settings | null} */
+  let settings = null;
+  let onDuty = false;
+  let knownPermission = permission();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let refreshing;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let renewing;
+  let asked = Date.now();
+  /** @type {Map<string, number>} reads, to be told again after a broken connection */
+  const reads = new Map();
+  /** @type {(() => void)[]} */
+  const whenWelcome = [];
+
+  const presence = watchPresence({
+    tell: (s) => void socket.send({ type: 'state', state: s, permission: lookAtPermission() }),
+    wake(doubt) {
+      lookAtPermission();
+      socket.wake(doubt);
+      void followRoute();
+    },
+  });
+
+  const socket = createSocket({
+    url: socketUrl.href,
+    turn,
+    token: options.token,
+    hello: (token) => ({
+      type: 'hello',
+      token,
+      device: device() ?? undefined,
+      place: options.place,
+      version: shown.whole,
+      label: deviceLabel(navigator.userAgent),
+      platform: platform(),
+      state: presence.toldNow(),
+      permission: permission(),
+    }),
+    probe: () => ({ type: 'refresh', version: shown.whole }),
+    onFrame,
+    onState: setState,
+  });
+
+  /**
+   * The first page of a device is given its identity; another that opens at the
+   * same time waits for it, so that they are one device.
+   * @returns {Promise<() => void>}
+   */
+  function turn() {
+    if (device() || !navigator.locks) return Promise.resolve(() => {});
+    return new Promise((resolve) => {
+      const late = setTimeout(() => resolve(() => {}), TURN_WITHIN);
+      navigator.locks
+        .request('caac.device', () => new Promise((done) => {
+          clearTimeout(late);
+          setTimeout(done, TURN_WITHIN);
+          resolve(() => done(undefined));
+        }))
+        .catch(() => {});
+    });
+  }
+
+  /**
+   * @param {any} frame
+   * @param {(frame: object) => boolean} reply
+   * @param {boolean} fresh
+   */
+  function onFrame(frame, reply, fresh) {
+    switch (frame.type) {
+      case 'welcome': return onWelcome(frame, fresh);
+      case 'counts': return onCounts(frame);
+      case 'notify': return void onNotify(frame, reply);
+      case 'withdraw': return onWithdraw(frame.conversations ?? [], frame.tags ?? [], frame.reason);
+      case 'duty':
+        if (welcome) welcome.on_duty = frame.on_duty;
+        if (frame.on_duty && !onDuty) refresh();
+        return setDuty(frame.on_duty);
+      case 'settings':
+        settings = frame.settings;
+        return tellSettings();
+      case 'test': return pushTests.frame(frame);
+    }
+  }
+
+  /**
+   * @param {Welcome} w
+   * @param {boolean} fresh
+   */
+  function onWelcome(w, fresh) {
+    clearTimeout(refreshing);
+    refreshing = undefined;
+    welcome = w;
+    settings = w.settings;
+    if (w.device.key) keepDevice(w.device);
+    void update('hub', () => ({ url: base.href, device: device(), vapid: w.vapid }));
+    void update('pages', (known) => ({ ...known, [w.agent]: location.pathname }));
+    presence.renewEvery(w.renew_seconds || 15);
+    renewToken(w.expires ?? 0);
+
+    const before = w.same ? null : new Set(shown.unread.keys());
+    if (applyWelcome(shown, w) === 'stale') refreshLater();
+    else {
+      const list = w.conversations ?? [];
+      const complete = list.reduce((sum, c) => sum + c.unread, 0) >= w.total;
+      if (!w.same && complete) void closeNotifications((c) => !shown.unread.has(c), w.version);
+      for (const c of before ?? []) if (!shown.unread.has(c)) toasts?.close(c);
+    }
+    showCounts();
+    setDuty(w.on_duty);
+    tellSettings();
+    if (fresh) {
+      for (const [conversation, upto] of reads) socket.send({ type: 'read', conversation, upto });
+      void mend(w);
+    }
+    for (const f of whenWelcome.splice(0)) f();
+    void followRoute();
+  }
+
+  /** @param {Welcome} w */
+  async function mend(w) {
+    try {
+      if (await push.repair(await registration, w.settings.device, w.vapid, api)) refresh();
+    } catch {
+      // Tried again at the next start; until then the hub says what it has.
+    }
+  }
+
+  /** @param {CountsFrame} counts */
+  function onCounts(counts) {
+    const was = applyCounts(shown, counts);
+    if (was === 'stale') return;
+    const read = (counts.changed ?? []).filter((c) => c.unread === 0).map((c) => c.conversation);
+    if (read.length > 0) {
+      void closeNotifications((c) => read.includes(c), counts.version);
+      for (const c of read) {
+        toasts?.close(c);
+        reads.delete(c);
+      }
+    }
+    showCounts();
+    if (was === 'gap') refresh();
+  }
+
+  function showCounts() {
+    title?.set(shown.total);
+    favicon?.set(shown.total);
+    if (welcome && options.badge !== false) void badgeCount(welcome.agent, { total: shown.total, version: shown.version });
+    options.onCounts?.({ total: shown.total, version: shown.version, conversations: [...shown.unread.values()] });
+  }
+
+  /**
+   * Closes system notifications of this agent's conversations that no longer
+   * wait. One raised for a newer state than version stays.
+   * @param {(conversation: string) => boolean} gone
+   * @param {number} version
+   */
+  async function closeNotifications(gone, version) {
+    const agent = welcome?.agent;
+    await closeWhere(await registration.catch(() => null), (d) =>
+      d.agent === agent && d.conversation && gone(d.conversation) && !((d.version ?? 0) > version));
+  }
+
+  /** Asks for everything, until it came. */
+  function refresh() {
+    if (refreshing) return;
+    socket.send({ type: 'refresh', version: shown.whole });
+    refreshLater();
+  }
+
+  function refreshLater() {
+    clearTimeout(refreshing);
+    refreshing = setTimeout(() => {
+      refreshing = undefined;
+      refresh();
+    }, REFRESH_AGAIN);
+  }
+
+  /**
+   * @param {NotifyFrame} frame
+   * @param {(frame: object) => boolean} reply
+   */
+  async function onNotify(frame, reply) {
+    if (frame.counts) onCounts(frame.counts);
+    const ack = await renderer.render(frame);
+    if (ack) reply({ type: 'ack', id: frame.id, ...ack });
+  }
+
+  /**
+   * @param {string[]} conversations
+   * @param {string[]} tags
+   * @param {string} reason
+   */
+  function onWithdraw(conversations, tags, reason) {
+    for (const c of conversations) toasts?.close(c);
+    void registration.then((r) => closeWhere(r, (d) => d.tag && tags.includes(d.tag)), () => {});
+    options.onWithdraw?.(conversations, reason);
+  }
+
+  /** @param {string} conversation */
+  function open(conversation) {
+    options.onOpen?.(conversation);
+  }
+
+  /**
+   * Shows what a click asked for before this page was there or awake.
+   * @returns {Promise<void>}
+   */
+  async function followRoute() {
+    if (!welcome || document.visibilityState !== 'visible') return;
+    const agent = welcome.agent;
+    let mine = null;
+    await update('route', (route) => {
+      if (!route || Date.now() - route.at > ROUTE_HOLDS) return undefined;
+      if (route.agent !== agent) return route;
+      mine = route.conversation;
+      return undefined;
+    });
+    if (mine) open(mine);
+  }
+
+  /** @param {boolean} on */
+  function setDuty(on) {
+    onDuty = on;
+    options.onDuty?.(on, !!welcome?.duty);
+  }
+
+  /** Notices a change of permission, whoever made it. */
+  function lookAtPermission() {
+    const now = permission();
+    if (now !== knownPermission) {
+      knownPermission = now;
+      socket.send({ type: 'state', state: presence.toldNow(), permission: now });
+      tellSettings();
+      if (welcome && now === 'granted') void mend({ ...welcome, settings: settings ?? welcome.settings });
+    }
+    return now;
+  }
+
+  function tellSettings() {
+    if (!settings || !welcome) return;
+    options.onSettings?.({ ...settings, device: { ...settings.device, permission: permission() } }, /** @type {Self} */ (self()));
+  }
+
+  /** @returns {Self | null} */
+  function self() {
+    return welcome && { agent: welcome.agent, name: welcome.name, code: welcome.code, onDuty, mayDuty: welcome.duty };
+  }
+
+  /**
+   * Renews the token in band before it ends.
+   * @param {number} expires Unix seconds
+   */
+  function renewToken(expires) {
+    clearTimeout(renewing);
+    if (!expires) return;
+    const left = expires * 1000 - Date.now();
+    const wait = Math.max(5_000, left - Math.min(120_000, left * 0.3));
+    renewing = setTimeout(async () => {
+      if (wait > MAX_TIMER) return renewToken(expires);
+      try {
+        socket.send({ type: 'refresh', token: await options.token(), version: shown.whole });
+      } catch {
+        renewing = setTimeout(() => renewToken(expires), 5_000);
+      }
+    }, Math.min(wait, MAX_TIMER));
+  }
+
+  /**
+   * @param {State} s
+   * @param {StateInfo} info
+   */
+  function setState(s, info) {
+    if (s === state && s === 'online') return;
+    state = s;
+    if (s === 'logged_out') forgetLogin();
+    if (s === 'logged_out' || s === 'refused' || s === 'closed') stop();
+    options.onState?.(s, info);
+  }
+
+  function forgetLogin() {
+    if (!welcome) return;
+    if (options.badge !== false) void badgeCount(welcome.agent, null);
+    void closeNotifications(() => true, Infinity);
+  }
+
+  function stop() {
+    clearTimeout(refreshing);
+    clearTimeout(renewing);
+    clearInterval(watching);
+    presence.stop();
+    stopWatchingDevice();
+    title?.stop();
+    favicon?.stop();
+    toasts?.stop();
+    if (status) status.onchange = null;
+    navigator.serviceWorker?.removeEventListener('message', onWorker);
+    removeEventListener('pagehide', onPageHide);
+  }
+
+  /** @param {MessageEvent} e */
+  function onWorker(e) {
+    const m = e.data ?? {};
+    switch (m.type) {
+      case 'caac-who':
+        return e.ports[0]?.postMessage({ agent: welcome?.agent });
+      case 'caac-open': {
+        const go = () => {
+          if (m.agent && m.agent !== welcome?.agent) return;
+          void take('route');
+          open(m.conversation);
+        };
+        return welcome ? go() : void whenWelcome.push(go);
+      }
+      case 'caac-push':
+        // The worker knows other logins' newest, this page its own.
+        if (welcome && options.badge !== false) void badgeCount(welcome.agent, { total: shown.total, version: shown.version });
+        return;
+      case 'caac-test':
+        return pushTests.shown(m.id);
+    }
+  }
+
+  /** @param {PageTransitionEvent} e */
+  function onPageHide(e) {
+    if (!e.persisted) socket.send({ type: 'bye' });
+  }
+
+  navigator.serviceWorker?.addEventListener('message', onWorker);
+  navigator.serviceWorker?.startMessages();
+  addEventListener('pagehide', onPageHide);
+  let deviceId = device()?.id;
+  const stopWatchingDevice = watchDevice(() => {
+    if (deviceId && device()?.id !== deviceId && welcome?.device.id !== device()?.id) socket.renew();
+    deviceId = device()?.id;
+  });
+  /** @type {PermissionStatus | undefined} */
+  let status;
+  navigator.permissions?.query({ name: 'notifications' }).then((s) => {
+    status = s;
+    s.onchange = lookAtPermission;
+  }, () => {});
+  // Not every browser reports the change.
+  const watching = setInterval(lookAtPermission, 5_000);
+  socket.open();
+
+  return {
+    /** The state of the connection. */
+    get state() {
+      return state;
+    },
+    /** Who the hub says this is; null before the first welcome. */
+    get self() {
+      return self();
+    },
+    /**
+     * The page now shows this conversation, or none.
+     * @param {string | null} conversation
+     */
+    viewing(conversation) {
+      presence.view(conversation);
+    },
+    /**
+     * The agent has read a conversation up to this message.
+     * @param {string} conversation
+     * @param {number} upto seq
+     */
+    read(conversation, upto) {
+      if (!(upto > (reads.get(conversation) ?? 0))) upto = reads.get(conversation) ?? upto;
+      reads.delete(conversation);
+      reads.set(conversation, upto);
+      if (reads.size > MAX_READS) reads.delete(/** @type {string} */ (reads.keys().next().value));
+      socket.send({ type: 'read', conversation, upto });
+    },
+    /**
+     * Sets the agent's own duty, where the hub lets pages do so.
+     * @param {boolean} on
+     * @returns {boolean} false: not connected or not allowed
+     */
+    duty(on) {
+      return !!welcome?.duty && socket.send({ type: 'duty', on_duty: on });
+    },
+    /**
+     * Asks for permission and subscribes this device. Call it inside the user's click.
+     * @returns {Promise<PushResult>}
+     */
+    enablePush() {
+      return push.enable({
+        registration,
+        vapid: async () => welcome?.vapid ?? (await api('GET', 'v1/vapid')),
+        api,
+        asked: lookAtPermission,
+      }).then((result) => {
+        if (result.ok) refresh();
+        return result;
+      });
+    },
+    /** Ends push on this device; permission stays. */
+    async disablePush() {
+      await push.disable(await registration, api);
+      refresh();
+    },
+    /**
+     * This device's status switch.
+     * @param {boolean} on
+     */
+    async deviceSwitch(on) {
+      await api('PATCH', 'v1/device', { on });
+      refresh();
+    },
+    /**
+     * The agent's preferences, on all devices. Absent members stay.
+     * @param {{notifications?: boolean, preview?: 'full' | 'sender' | 'none', locale?: string}} change
+     */
+    async preferences(change) {
+      await api('PATCH', 'v1/me/preferences', change);
+      refresh();
+    },
+    /** @returns {Promise<TestResult>} */
+    deviceTest() {
+      return deviceTest(registration, welcome?.agent ?? '');
+    },
+    /** @returns {Promise<PushTestResult>} rejects with HubError if the hub refuses the test */
+    pushTest() {
+      return pushTests.run();
+    },
+    /**
+     * The devices the agent is logged in on.
+     * @returns {Promise<any[]>}
+     */
+    async devices() {
+      const answer = await api('GET', 'v1/me/devices');
+      return Array.isArray(answer) ? answer : (answer?.devices ?? []);
+    },
+    /**
+     * Ends the agent's login on a device.
+     * @param {string} id
+     */
+    async forget(id) {
+      await api('DELETE', `v1/me/devices/${encodeURIComponent(id)}`);
+    },
+    /** Ends this login. */
+    async logout() {
+      forgetLogin();
+      socket.close({ type: 'bye', logout: true });
+      await api('POST', 'v1/logout');
+    },
+    /** Leaves; the login stays, and push reaches it. */
+    close() {
+      socket.close({ type: 'bye' });
+    },
+  };
+}

@@ -1,0 +1,217 @@
+/**
+ * Permission and the push subscription of this device.
+ * @module
+ */
+/** @import {Api} from './api.js' */
+/** @import {DeviceSettings, PushResult, VapidKey} from './types.js' */
+import { activated, permission, within } from './local.js';
+import { keepPushMemory, pushMemory } from './storage.js';
+
+const SUBSCRIBE_WITHIN = 10_000;
+const JUST_BOUND = 60_000;
+
+const SAY = {
+  ios: 'On an iPhone or iPad notifications work in the home-screen app only: share button, "Add to Home Screen", then open it from there.',
+  none: 'This browser has no web push.',
+  worker: 'The service worker of this page could not be installed.',
+  denied: 'Notifications are blocked for this site. Allow them in the settings beside the address bar, then try again.',
+  dismissed: 'The question was closed without an answer. Try again, or allow notifications in the settings beside the address bar.',
+  unreachable:
+    "This browser's push service could not be reached within 10 s. Common causes: a VPN or firewall blocks it, there is no internet, or the browser was built without a push service or has it switched off.",
+  refused: "This browser's push service refused the subscription. Common causes: push is switched off in the browser's settings, a private window, or a full disk.",
+  hub: 'The browser has subscribed, but the hub did not take the subscription',
+};
+
+/**
+ * Whether a subscription was made for this VAPID key.
+ * @param {ArrayBuffer | null | undefined} key
+ * @param {string} publicKey base64url
+ */
+export function sameKey(key, publicKey) {
+  return !!key && base64url(new Uint8Array(key)) === publicKey.replace(/=+$/, '');
+}
+
+/** @param {Uint8Array} bytes */
+function base64url(bytes) {
+  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+}
+
+/**
+ * What to do about the subscription at a start, from what the browser has and
+ * what the hub has.
+ * @param {object} s
+ * @param {boolean} s.granted
+ * @param {boolean} s.wanted this device asked for push
+ * @param {boolean} s.subscribed the browser has a subscription
+ * @param {boolean} s.keyFits it was made for the hub's current key
+ * @param {boolean} s.endpointFits it is the one the hub has
+ * @param {boolean} s.hub the hub has a subscription
+ * @param {boolean} s.resubscribe the hub asks for a new one
+ * @returns {'nothing' | 'put' | 'subscribe' | 'remove'} put: tell the hub of it; subscribe: a new one;
+ *   remove: the hub's is dead
+ */
+export function repairFor({ granted, wanted, subscribed, keyFits, endpointFits, hub, resubscribe }) {
+  if (!granted || !(wanted || hub)) return hub ? 'remove' : 'nothing';
+  // What the hub has lost may have been refused for good: a new endpoint is certain.
+  if (!subscribed || !keyFits || resubscribe || !hub) return 'subscribe';
+  return endpointFits ? 'nothing' : 'put';
+}
+
+/** @param {string} text */
+async function sha256(text) {
+  const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
+  return [...new Uint8Array(hash)].map((b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+/**
+ * One tab of the device at a time.
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function alone(work) {
+  return navigator.locks ? navigator.locks.request('caac.push', work) : work();
+}
+
+/**
+ * @param {ServiceWorkerRegistration} registration
+ * @param {VapidKey} vapid
+ * @returns {Promise<PushSubscription>}
+ */
+async function subscribe(registration, vapid) {
+  const old = await registration.pushManager.getSubscription();
+  if (old) {
+    if (sameKey(old.options.applicationServerKey, vapid.public)) return old;
+    await old.unsubscribe();
+  }
+  return registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: vapid.public });
+}
+
+/**
+ * Gives the hub the subscription.
+ * @param {Api} api
+ * @param {PushSubscription} subscription
+ * @param {VapidKey} vapid
+ */
+async function bind(api, subscription, vapid) {
+  const { endpoint, keys } = subscription.toJSON();
+  const settings = await api('PUT', 'v1/device/subscription', { endpoint, keys, key_id: vapid.id });
+  keepPushMemory({ wanted: true, endpoint, at: Date.now() });
+  return settings;
+}
+
+/** @returns {PushResult | null} why there can't be push here */
+function unable() {
+  if ('Notification' in globalThis && 'PushManager' in globalThis && 'serviceWorker' in navigator) return null;
+  const ios = /iP(hone|ad|od)/.test(navigator.userAgent) || (/Macintosh/.test(navigator.userAgent) && navigator.maxTouchPoints > 1);
+  return { ok: false, side: 'browser', reason: 'unsupported', detail: ios ? SAY.ios : SAY.none };
+}
+
+/**
+ * Asks for permission and subscribes. To be called inside the user's gesture.
+ * @param {object} o
+ * @param {Promise<ServiceWorkerRegistration | null>} o.registration
+ * @param {() => Promise<VapidKey>} o.vapid
+ * @param {Api} o.api
+ * @param {() => void} o.asked the permission may have changed
+ * @returns {Promise<PushResult>}
+ */
+export async function enable({ registration, vapid, api, asked }) {
+  const not = unable();
+  if (not) return not;
+  if (permission() !== 'granted') {
+    await Notification.requestPermission();
+    asked();
+  }
+  const answer = permission();
+  if (answer === 'denied') return { ok: false, side: 'permission', reason: 'denied', detail: SAY.denied };
+  if (answer !== 'granted') return { ok: false, side: 'permission', reason: 'dismissed', detail: SAY.dismissed };
+
+  let active;
+  try {
+    const r = await registration;
+    if (!r) return { ok: false, side: 'browser', reason: 'no_worker', detail: SAY.worker };
+    active = await activated(r);
+  } catch (e) {
+    return { ok: false, side: 'browser', reason: 'no_worker', detail: `${SAY.worker} (${message(e)})` };
+  }
+  let key;
+  try {
+    key = await vapid();
+  } catch (e) {
+    return { ok: false, side: 'hub', reason: 'no_key', detail: `The hub did not say which key to subscribe with: ${message(e)}` };
+  }
+
+  const subscribing = subscribe(active, key);
+  let subscription;
+  try {
+    subscription = await within(SUBSCRIBE_WITHIN, subscribing, 'late');
+  } catch (e) {
+    if (message(e) !== 'late') {
+      return { ok: false, side: 'push_service', reason: 'refused', detail: `${SAY.refused} (${message(e)})` };
+    }
+    // It may still come: then the device has push after all.
+    subscribing.then((s) => bind(api, s, key)).then(asked, () => {});
+    return { ok: false, side: 'push_service', reason: 'unreachable', detail: SAY.unreachable };
+  }
+  try {
+    await bind(api, subscription, key);
+  } catch (e) {
+    return { ok: false, side: 'hub', reason: /** @type {any} */ (e).code, detail: `${SAY.hub}: ${message(e)}` };
+  }
+  return { ok: true, detail: 'Browser notification is granted.' };
+}
+
+/** @param {unknown} e */
+function message(e) {
+  return e instanceof Error ? e.message : String(e);
+}
+
+/**
+ * Ends push on this device, in the browser and at the hub.
+ * @param {ServiceWorkerRegistration | null} registration
+ * @param {Api} api
+ */
+export async function disable(registration, api) {
+  keepPushMemory({ wanted: false });
+  const subscription = await registration?.pushManager?.getSubscription();
+  await subscription?.unsubscribe();
+  await api('DELETE', 'v1/device/subscription');
+}
+
+/**
+ * Compares the browser's subscription with the hub's and mends what differs.
+ * It never asks for permission.
+ * @param {ServiceWorkerRegistration | null} registration
+ * @param {DeviceSettings} device as the hub has it
+ * @param {VapidKey} vapid
+ * @param {Api} api
+ * @returns {Promise<boolean>} whether something was changed
+ */
+export async function repair(registration, device, vapid, api) {
+  if (!registration?.pushManager || !vapid.public) return false;
+  await activated(registration);
+  return alone(async () => {
+    const memory = pushMemory();
+    const subscription = await registration.pushManager.getSubscription();
+    // Another tab mended it after this page was told of the old state.
+    if (subscription && memory.endpoint === subscription.endpoint && Date.now() - (memory.at ?? 0) < JUST_BOUND) return false;
+    const todo = repairFor({
+      granted: permission() === 'granted',
+      wanted: memory.wanted,
+      subscribed: !!subscription,
+      keyFits: sameKey(subscription?.options.applicationServerKey, vapid.public) && (!device.key_id || device.key_id === vapid.id),
+      endpointFits: !!subscription && (await sha256(subscription.endpoint)) === device.endpoint,
+      hub: device.subscribed,
+      resubscribe: !!device.resubscribe,
+    });
+    if (todo === 'nothing') return false;
+    if (todo === 'remove') {
+      await api('DELETE', 'v1/device/subscription');
+      return true;
+    }
+    if (todo === 'subscribe') await subscription?.unsubscribe();
+    await bind(api, await within(SUBSCRIBE_WITHIN, subscribe(registration, vapid), SAY.unreachable), vapid);
+    return true;
+  });
+}

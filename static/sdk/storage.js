@@ -1,0 +1,154 @@
+/**
+ * What outlives the page: the device's identity in localStorage, and what the
+ * service worker needs as well in IndexedDB (database "caac", one store "kv"):
+ *
+ *     hub     {url, device, vapid}                       how the worker reaches the hub
+ *     badges  {[agent]: {total, version}}                newest known of each login here
+ *     shown   [delivery id …]                            what this device has notified, newest last
+ *     route   {agent, conversation, at}                  what a click asked for
+ *     pages   {[agent]: pathname}                        where the agent's page stands
+ * @module
+ */
+/** @import {DeviceAuth} from './types.js' */
+
+const DEVICE = 'caac.device';
+const PUSH = 'caac.push';
+const MAX_SHOWN = 200;
+
+/** @returns {DeviceAuth | null} */
+export function device() {
+  try {
+    const d = JSON.parse(localStorage.getItem(DEVICE) ?? 'null');
+    return d && typeof d.id === 'string' && typeof d.key === 'string' ? { id: d.id, key: d.key } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {DeviceAuth} d */
+export function keepDevice(d) {
+  try {
+    localStorage.setItem(DEVICE, JSON.stringify({ id: d.id, key: d.key }));
+  } catch {
+    // Without storage the page is a new device at its next start.
+  }
+}
+
+/**
+ * Calls back when another tab of this device was given a new identity.
+ * @param {() => void} changed
+ * @returns {() => void} stops it
+ */
+export function watchDevice(changed) {
+  /** @param {StorageEvent} e */
+  const listen = (e) => {
+    if (e.key === DEVICE && e.newValue) changed();
+  };
+  addEventListener('storage', listen);
+  return () => removeEventListener('storage', listen);
+}
+
+/**
+ * Whether this device wants push, and the subscription the hub took last.
+ * @typedef {{wanted: boolean, endpoint?: string, at?: number}} PushMemory
+ * @returns {PushMemory}
+ */
+export function pushMemory() {
+  try {
+    const m = JSON.parse(localStorage.getItem(PUSH) ?? 'null');
+    return m && typeof m === 'object' ? m : { wanted: false };
+  } catch {
+    return { wanted: false };
+  }
+}
+
+/** @param {PushMemory} m */
+export function keepPushMemory(m) {
+  try {
+    localStorage.setItem(PUSH, JSON.stringify(m));
+  } catch {
+    // The hub remembers it as well.
+  }
+}
+
+/** @type {Promise<IDBDatabase> | undefined} */
+let opened;
+
+function open() {
+  opened ??= new Promise((resolve, reject) => {
+    const r = indexedDB.open('caac', 1);
+    r.onupgradeneeded = () => r.result.createObjectStore('kv');
+    r.onsuccess = () => {
+      r.result.onversionchange = r.result.onclose = () => {
+        r.result.close();
+        opened = undefined;
+      };
+      resolve(r.result);
+    };
+    r.onerror = () => {
+      opened = undefined;
+      reject(r.error);
+    };
+  });
+  return opened;
+}
+
+/**
+ * Replaces a value by what change makes of it, in one transaction. Where
+ * IndexedDB fails, change is still called, with nothing.
+ * @template T
+ * @param {string} key
+ * @param {(value: any) => T} change undefined removes
+ * @returns {Promise<T>} the new value
+ */
+export async function update(key, change) {
+  try {
+    const db = await open();
+    return await new Promise((resolve, reject) => {
+      const tx = db.transaction('kv', 'readwrite');
+      const store = tx.objectStore('kv');
+      /** @type {T} */
+      let value;
+      const got = store.get(key);
+      got.onsuccess = () => {
+        value = change(got.result);
+        if (value === undefined) store.delete(key);
+        else store.put(value, key);
+      };
+      tx.oncomplete = () => resolve(value);
+      tx.onabort = tx.onerror = () => reject(tx.error);
+    });
+  } catch {
+    return change(undefined);
+  }
+}
+
+/**
+ * Takes a value out.
+ * @param {string} key
+ * @returns {Promise<any>}
+ */
+export async function take(key) {
+  let taken;
+  await update(key, (value) => {
+    taken = value;
+    return undefined;
+  });
+  return taken;
+}
+
+/**
+ * Remembers that a delivery was notified on this device.
+ * @param {string} id
+ */
+export function markShown(id) {
+  return update('shown', (/** @type {string[] | undefined} */ ids) => appendShown(ids ?? [], id));
+}
+
+/**
+ * @param {string[]} ids
+ * @param {string} id
+ */
+export function appendShown(ids, id) {
+  return ids.filter((x) => x !== id).concat(id).slice(-MAX_SHOWN);
+}

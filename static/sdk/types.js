@@ -1,0 +1,100 @@
+/**
+ * Shapes that cross the wire (hub/wire) and the SDK's own.
+ * @module
+ */
+
+/** @typedef {{visibility: string, focus: boolean, viewing?: string}} PageState */
+/** @typedef {{id: string, key: string}} DeviceAuth */
+/** @typedef {{id: string, public: string}} VapidKey */
+/** @typedef {{conversation: string, unread: number, seq?: number}} Change */
+/** @typedef {{version: number, prev: number, total: number, changed?: Change[] | null}} CountsFrame */
+/** @typedef {{title: string, body?: string, image?: string, tag: string, lang?: string, navigate?: string, waiting?: number}} Show */
+/**
+ * @typedef {object} NotifyFrame
+ * @property {string} id of the delivery
+ * @property {'in_app' | 'local'} channel
+ * @property {string} reason
+ * @property {string} conversation
+ * @property {string} message
+ * @property {number} seq
+ * @property {number} at Unix ms
+ * @property {Show} show
+ * @property {CountsFrame} [counts]
+ * @property {boolean} [silent] no ring: a summary will tell
+ */
+/**
+ * @typedef {object} DeviceSettings
+ * @property {boolean} on the device's status switch
+ * @property {string} permission
+ * @property {boolean} subscribed
+ * @property {string} [endpoint] SHA-256 of the endpoint, hex
+ * @property {string} [key_id] the VAPID key it was made for
+ * @property {boolean} [resubscribe]
+ */
+/** @typedef {{notifications: boolean, preview: string, locale: string, device: DeviceSettings}} Settings */
+/**
+ * @typedef {object} Welcome
+ * @property {string} socket
+ * @property {string} agent
+ * @property {string} name
+ * @property {DeviceAuth} device key only where the hub minted it now
+ * @property {string} code the device's short code, to tell support
+ * @property {boolean} on_duty
+ * @property {boolean} duty the page may set it
+ * @property {Settings} settings
+ * @property {number} version
+ * @property {number} total
+ * @property {Change[] | null} conversations
+ * @property {boolean} [same] the page already shows this version
+ * @property {VapidKey} vapid
+ * @property {number} renew_seconds
+ * @property {number} [expires] Unix seconds; 0 never
+ */
+/**
+ * @typedef {object} TestFrame
+ * @property {string} id
+ * @property {'accepted' | 'received' | 'failed' | string} stage
+ * @property {number} millis since the test was asked for
+ * @property {string} [detail]
+ * @property {string[] | null} [silenced]
+ */
+/** @typedef {{code?: number, reason?: string, retryMillis?: number}} StateInfo */
+/**
+ * The state of the connection. `logged_out` and `refused` are final: the client
+ * doesn't come back by itself.
+ * @typedef {'connecting' | 'online' | 'waiting' | 'logged_out' | 'refused' | 'closed'} State
+ */
+/** @typedef {{total: number, version: number, conversations: Change[]}} Counts */
+/** @typedef {{agent: string, name: string, code: string, onDuty: boolean, mayDuty: boolean}} Self */
+/**
+ * What came of an attempt to get push. `side` names who did not do their part;
+ * `detail` says it in a sentence.
+ * @typedef {{ok: boolean, side?: 'permission' | 'browser' | 'push_service' | 'hub', reason?: string, detail: string}} PushResult
+ */
+/** @typedef {{ok: boolean, detail: string}} TestResult */
+/** @typedef {{accepted: boolean, receivedMillis: number | null, silenced: string[], detail: string}} PushTestResult */
+
+/**
+ * @typedef {object} Options
+ * @property {string} [url] base URL of the hub; default: the page's origin
+ * @property {() => Promise<string>} token gives a good agent token. Asked for every connection, renewal and request.
+ * @property {string} [place] where on the device this page stands: one agent at a time per place
+ * @property {string | ServiceWorkerRegistration | false} [serviceWorker] URL of the worker (default: sw.js above the SDK), the
+ *   registration of a worker of the host's that imports sdk/sw-push.js, or false: no system notifications from here
+ * @property {(counts: Counts) => void} [onCounts]
+ * @property {(show: Show, frame: NotifyFrame) => unknown} [onToast] draws a toast in the host's own way. True (or a promise
+ *   of it) means drawn; otherwise the SDK draws one, unless `toast` is false: then only false means not drawn.
+ * @property {(conversation: string) => void} [onOpen] a notification or toast was clicked: show this conversation
+ * @property {(onDuty: boolean, mayDuty: boolean) => void} [onDuty]
+ * @property {(settings: Settings, self: Self) => void} [onSettings] settings, permission or subscription changed
+ * @property {(state: State, info: StateInfo) => void} [onState]
+ * @property {(conversations: string[], reason: string) => void} [onWithdraw] no longer waiting for this agent
+ * @property {HTMLElement | false} [toast] where toasts stand; default: a corner of the page
+ * @property {boolean} [title] show the count in the title; default true
+ * @property {boolean} [favicon] show the count in the favicon; default true
+ * @property {boolean} [badge] show the count as the app's badge; default true
+ * @property {string | ((conversation: string) => string)} [conversationUrl] what a click opens where no page is left and the hub
+ *   named none; `{conversation}` stands for the id
+ */
+
+export {};

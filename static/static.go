@@ -1,0 +1,12 @@
+// Package static holds the files that browsers load: the SDK, the service
+// worker and the demo's pages, as they are: nothing is built before they run.
+package static
+
+import "embed"
+
+// FS has sw.js and sdk/ (the browser SDK) at its root.
+// sw.js loads its code from sdk/ beside it and controls the pages below its own
+// folder, so it belongs at the root of the pages' origin.
+//
+//go:embed sw.js sdk
+var FS embed.FS
