@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -46,7 +47,7 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	host, port, err := splitListen(c.Listen)
 	if err != nil {
 		bad("listen", "%v", err)
-	} else if c.Mode == Demo && !isLoopback(host) {
+	} else if c.Mode == Demo && !IsLoopback(host) {
 		bad("listen", "%q is reachable from other machines, and demo mode has no passwords", c.Listen)
 	}
 	if c.DataDir == "" {
@@ -62,6 +63,28 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 		}
 		bad(name, "the secret has %d bytes (RFC 7518 section 3.2 asks for 32)", len(c.Auth.JWTSecret))
 	}
+	judges := 0
+	for _, v := range []string{c.Auth.JWTSecret, c.Auth.JWKSURL, c.Auth.JWKSFile} {
+		if v != "" {
+			judges++
+		}
+	}
+	if judges > 1 {
+		wrong = append(wrong, Mistake{"auth", "", "more than one judge of agent tokens is set", "one of auth.jwt_secret, auth.jwt_secret_file, auth.jwks_url and auth.jwks_file"})
+	}
+	for name, value := range map[string]string{"auth.jwks_url": c.Auth.JWKSURL, "auth.jwks_file": c.Auth.JWKSFile} {
+		if c.Mode == Demo && value != "" {
+			bad(name, "demo mode signs its agents' tokens itself")
+		}
+	}
+	if c.Auth.JWKSFile != "" {
+		if f, err := os.Open(c.Auth.JWKSFile); err != nil {
+			bad("auth.jwks_file", "%v", err)
+		} else {
+			f.Close()
+		}
+	}
+	lasting("auth.leeway", c.Auth.Leeway, 0, time.Minute)
 	if c.Auth.JWKSURL != "" {
 		if _, err := webURL(c.Auth.JWKSURL); err != nil {
 			bad("auth.jwks_url", "%v", err)
@@ -70,6 +93,11 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	for i, o := range c.Origins {
 		if c.Origins[i], err = origin(o); err != nil {
 			bad("origins", "%v", err)
+		}
+	}
+	for _, p := range c.Proxies {
+		if _, err := network(p); err != nil {
+			bad("proxies", "%v", err)
 		}
 	}
 	if c.ConversationURL != "" {
@@ -90,7 +118,7 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 				wrong = append(wrong, Mistake{name, "", "production mode needs it", example})
 			}
 		}
-		if c.Auth.JWTSecret == "" && c.Auth.JWTSecretFile == "" && c.Auth.JWKSURL == "" {
+		if c.Auth.JWTSecret == "" && c.Auth.JWTSecretFile == "" && c.Auth.JWKSURL == "" && c.Auth.JWKSFile == "" {
 			need("auth", "auth.jwt_secret_file, e.g. CAAC_AUTH_JWT_SECRET_FILE=/run/secrets/caac-jwt, or auth.jwks_url, e.g. CAAC_AUTH_JWKS_URL=https://login.example.com/.well-known/jwks.json")
 		}
 		if len(c.Origins) == 0 {
@@ -114,7 +142,7 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 		bad("vapid.subject", "%v", err)
 	}
 	if c.Push.Proxy != "" {
-		if u, err := url.Parse(c.Push.Proxy); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if u, err := url.Parse(c.Push.Proxy); err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
 			bad("push.proxy", "is not such a URL")
 		}
 	}
@@ -134,6 +162,8 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	between("limits.logins_per_device", float64(c.Limits.LoginsPerDevice), 1, 8)
 	between("limits.frames_per_second", c.Limits.FramesPerSecond, 1, 1000)
 	between("limits.queue", float64(c.Limits.Queue), 8, 10_000)
+	between("limits.handshakes_per_second", c.Limits.HandshakesPerSecond, 1, 100_000)
+	between("limits.requests_per_address", c.Limits.RequestsPerAddress, 1, 100_000)
 	lasting("limits.write_timeout", c.Limits.WriteTimeout, time.Second, time.Minute)
 	lasting("limits.login_idle", c.Limits.LoginIdle, 24*time.Hour, always)
 	lasting("drain_timeout", c.DrainTimeout, time.Second, time.Minute)
@@ -153,13 +183,36 @@ func splitListen(listen string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// isLoopback reports whether only this machine reaches the host.
-func isLoopback(host string) bool {
+// IsLoopback reports whether only this machine reaches the host.
+func IsLoopback(host string) bool {
 	if host == "localhost" {
 		return true
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.IsLoopback()
+}
+
+// network reads a network, or an address as the network of it alone.
+func network(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, fmt.Errorf("%q is neither a network nor an address", text)
+	}
+	return p.Masked(), nil
+}
+
+// ProxyNetworks is Proxies, read.
+func (c *Config) ProxyNetworks() []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range c.Proxies {
+		if p, err := network(text); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // webURL is an absolute https URL, or http on this machine.
@@ -170,7 +223,7 @@ func webURL(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("%q is not an absolute URL", text)
 	case u.User != nil:
 		return nil, fmt.Errorf("%q carries a user name", u.Redacted())
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && IsLoopback(u.Hostname()):
 		return u, nil
 	}
 	return nil, fmt.Errorf("%q is not https", text)

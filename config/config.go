@@ -35,14 +35,17 @@ type Config struct {
 	}
 
 	Auth struct {
-		JWTSecret     string `key:"auth.jwt_secret" secret:"all" help:"HS256 secret agent tokens are signed with; demo mode makes one" allowed:"at least 32 bytes; not together with auth.jwt_secret_file"`
-		JWTSecretFile string `key:"auth.jwt_secret_file" help:"file holding that secret" allowed:"a readable file with at least 32 bytes; a newline at its end is not part of the secret"`
-		JWKSURL       string `key:"auth.jwks_url" help:"JWKS with the RS256 or ES256 keys agent tokens are signed with" allowed:"an https:// URL; http:// for localhost only"`
-		Issuer        string `key:"auth.issuer" help:"the iss agent tokens must carry; empty: any" allowed:"text"`
-		Audience      string `key:"auth.audience" help:"the aud agent tokens must carry; empty: any" allowed:"text"`
+		JWTSecret     string        `key:"auth.jwt_secret" secret:"all" help:"HS256 secret agent tokens are signed with; demo mode makes one" allowed:"at least 32 bytes; not together with auth.jwt_secret_file"`
+		JWTSecretFile string        `key:"auth.jwt_secret_file" help:"file holding that secret" allowed:"a readable file with at least 32 bytes; a newline at its end is not part of the secret"`
+		JWKSURL       string        `key:"auth.jwks_url" help:"JWKS with the RS256 or ES256 keys agent tokens are signed with" allowed:"an https:// URL; http:// for localhost only"`
+		JWKSFile      string        `key:"auth.jwks_file" help:"file with such a JWKS, read at start" allowed:"a readable file; not together with auth.jwks_url"`
+		Leeway        time.Duration `key:"auth.leeway" help:"how far the clocks of hub and token maker may differ" allowed:"a duration from 0s to 1m"`
+		Issuer        string        `key:"auth.issuer" help:"the iss agent tokens must carry; empty: any" allowed:"text"`
+		Audience      string        `key:"auth.audience" help:"the aud agent tokens must carry; empty: any" allowed:"text"`
 	}
 
 	Origins         []string `key:"origins" help:"origins of the pages that may connect; in demo mode the hub's own is always one" allowed:"a list of https://host[:port] without a path; http:// for localhost only"`
+	Proxies         []string `key:"proxies" help:"networks of the reverse proxies whose X-Forwarded-For is believed" allowed:"a list of networks or addresses, e.g. 10.0.0.0/8"`
 	ConversationURL string   `key:"conversation_url" help:"where a click on a notification leads; demo mode has its own page" allowed:"an absolute https:// URL with {conversation} and, if wanted, {agent}; http:// for localhost only"`
 	PreviewCeiling  string   `key:"preview_ceiling" help:"the most a notification may show, whatever an agent prefers" allowed:"full (name and text), sender (name only) or none"`
 	PageDuty        bool     `key:"page_duty" help:"agents may set their own duty from the page; default true in demo mode" allowed:"true or false"`
@@ -51,7 +54,7 @@ type Config struct {
 		Subject string `key:"vapid.subject" help:"contact the push services are told (RFC 8292); default an https public_url" allowed:"mailto: or https: with a public host name"`
 	}
 	Push struct {
-		Proxy string   `key:"push.proxy" secret:"userinfo" help:"proxy for sending pushes; the environment's is never used" allowed:"an http:// or https:// URL of the proxy"`
+		Proxy string   `key:"push.proxy" secret:"userinfo" help:"proxy for sending pushes; the environment's is never used" allowed:"an http://, https:// or socks5:// URL with a host"`
 		Hosts []string `key:"push.hosts" help:"push services allowed beside the well-known ones" allowed:"a list of host names; one that starts with a dot allows every host below it"`
 	}
 
@@ -61,14 +64,16 @@ type Config struct {
 	}
 
 	Limits struct {
-		SocketsPerAgent   int           `key:"limits.sockets_per_agent" help:"open pages of one agent" allowed:"1 to 10000"`
-		SocketsPerAddress int           `key:"limits.sockets_per_address" help:"open pages from one network address" allowed:"1 to 1000000"`
-		DevicesPerAgent   int           `key:"limits.devices_per_agent" help:"devices one agent is logged in on" allowed:"1 to 1000"`
-		LoginsPerDevice   int           `key:"limits.logins_per_device" help:"agents logged in on one device; a push carries a badge for at most 8" allowed:"1 to 8"`
-		FramesPerSecond   float64       `key:"limits.frames_per_second" help:"frames one page may send, with a burst of three times that" allowed:"1 to 1000"`
-		Queue             int           `key:"limits.queue" help:"frames that may wait for one page" allowed:"8 to 10000"`
-		WriteTimeout      time.Duration `key:"limits.write_timeout" help:"how long a page may take to receive a frame" allowed:"a duration from 1s to 1m"`
-		LoginIdle         time.Duration `key:"limits.login_idle" help:"a login without a sign of life for this long ends" allowed:"a duration of at least 24h"`
+		SocketsPerAgent     int           `key:"limits.sockets_per_agent" help:"open pages of one agent" allowed:"1 to 10000"`
+		SocketsPerAddress   int           `key:"limits.sockets_per_address" help:"open pages from one network address" allowed:"1 to 1000000"`
+		DevicesPerAgent     int           `key:"limits.devices_per_agent" help:"devices one agent is logged in on" allowed:"1 to 1000"`
+		LoginsPerDevice     int           `key:"limits.logins_per_device" help:"agents logged in on one device; a push carries a badge for at most 8" allowed:"1 to 8"`
+		FramesPerSecond     float64       `key:"limits.frames_per_second" help:"frames one page may send, with a burst of three times that" allowed:"1 to 1000"`
+		Queue               int           `key:"limits.queue" help:"frames that may wait for one page" allowed:"8 to 10000"`
+		WriteTimeout        time.Duration `key:"limits.write_timeout" help:"how long a page may take to receive a frame" allowed:"a duration from 1s to 1m"`
+		HandshakesPerSecond float64       `key:"limits.handshakes_per_second" help:"sockets opened per second, with a burst of twice that" allowed:"1 to 100000"`
+		RequestsPerAddress  float64       `key:"limits.requests_per_address" help:"requests of pages per second from one network address, with a burst of four times that" allowed:"1 to 100000"`
+		LoginIdle           time.Duration `key:"limits.login_idle" help:"a login without a sign of life for this long ends" allowed:"a duration of at least 24h"`
 	}
 
 	Metrics struct {
@@ -89,6 +94,7 @@ func Default(mode Mode, stateDir string) Config {
 	c.DataDir = filepath.Join(stateDir, "caac-hub")
 	c.Log.Level = "info"
 	c.Log.Format = "auto"
+	c.Auth.Leeway = 30 * time.Second
 	c.PreviewCeiling = "full"
 	c.PageDuty = mode == Demo
 	c.VAPID.Subject = "mailto:operator@example.com"
@@ -100,6 +106,8 @@ func Default(mode Mode, stateDir string) Config {
 	c.Limits.LoginsPerDevice = 8
 	c.Limits.FramesPerSecond = 20
 	c.Limits.Queue = 64
+	c.Limits.HandshakesPerSecond = 500
+	c.Limits.RequestsPerAddress = 100
 	c.Limits.WriteTimeout = 5 * time.Second
 	c.Limits.LoginIdle = 30 * 24 * time.Hour
 	c.Metrics.Public = mode == Demo

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,7 +118,9 @@ func TestValuesThatAreNotAllowedAreRefused(t *testing.T) {
 		{"conversation_url", "/c/{conversation}", "not an absolute URL"},
 		{"auth.jwt_secret", "short", "32"},
 		{"auth.jwt_secret_file", "/does/not/exist", "no such file"},
-		{"auth.jwks_url", "http://login.example.com/keys", "not https"},
+		{"auth.jwks_url", "https://login.example.com/keys", "demo mode signs"},
+		{"auth.leeway", "2m", "too long"},
+		{"proxies", "10.0.0.0/33", "neither a network nor an address"},
 		{"vapid.subject", "someone", "mailto:"},
 		{"vapid.subject", "mailto:someone@localhost", "localhost"},
 		{"push.proxy", "proxy:3128", "http://"},
@@ -183,6 +186,27 @@ func TestProductionStartsWithWhatItAsksFor(t *testing.T) {
 	}
 	if l.PageDuty || l.Metrics.Public {
 		t.Error("demo defaults in production")
+	}
+}
+
+func TestProductionWantsOneGoodJudgeOfTokens(t *testing.T) {
+	secret := strings.Repeat("s", 32)
+	for _, c := range []struct {
+		flags map[string]string
+		want  string
+	}{
+		{map[string]string{"auth.jwks_url": "https://login.example.com/keys"}, ""},
+		{map[string]string{"auth.jwks_url": "http://login.example.com/keys"}, "not https"},
+		{map[string]string{"auth.jwks_file": "/does/not/exist"}, "no such file"},
+		{map[string]string{"auth.jwks_url": "https://login.example.com/keys", "auth.jwt_secret": secret}, "more than one judge"},
+	} {
+		c.flags["mode"] = "production"
+		c.flags["origins"] = "https://caac.example.com"
+		c.flags["conversation_url"] = "https://caac.example.com/chats/{conversation}"
+		_, err := Load(Sources{Flags: c.flags})
+		if got := fmt.Sprint(err); (err == nil) != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%v: err = %v, want %q", c.flags, err, c.want)
+		}
 	}
 }
 

@@ -1,0 +1,141 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"caac-hub/config"
+	hubhttp "caac-hub/http"
+	"caac-hub/hub/notify"
+	"caac-hub/hub/store/sqlite"
+)
+
+// Admin is what the operator's commands do with a deployment's own state. One
+// works on the store of a hub that is not running, one asks a running hub.
+type Admin interface {
+	// VAPID lists the VAPID keys, the current one first; the private halves
+	// only if asked for.
+	VAPID(ctx context.Context, private bool) ([]VAPIDKey, error)
+	// AddVAPID makes a new VAPID key, which a hub uses from its next start on.
+	AddVAPID(ctx context.Context) (VAPIDKey, error)
+	// CreateKey makes an API key.
+	CreateKey(ctx context.Context, name string) (CreatedKey, error)
+	Keys(ctx context.Context) ([]hubhttp.APIKey, error)
+	RevokeKey(ctx context.Context, id string) error
+	// Token signs a token for an agent, where the hub holds the secret.
+	Token(ctx context.Context, agent string, ttl time.Duration) (Token, error)
+}
+
+// VAPIDKey is a VAPID key for the operator's eyes.
+type VAPIDKey struct {
+	ID      string    `json:"id"`
+	Public  string    `json:"public"`            // base64url, uncompressed P-256 point
+	Private string    `json:"private,omitempty"` // base64url, 32 bytes
+	Created time.Time `json:"created"`
+}
+
+// CreatedKey is a new API key, the only time that it is shown.
+type CreatedKey struct {
+	hubhttp.APIKey
+	Key string `json:"key"`
+}
+
+// Token is an agent token (JWT).
+type Token struct {
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+}
+
+// OpenAdmin reaches the deployment in the configured data folder: through the
+// running hub's control socket, else by opening the store. The caller closes it.
+func OpenAdmin(ctx context.Context, c config.Config) (a Admin, done func() error, err error) {
+	if r, ok := dialControl(ctx, c.DataDir); ok {
+		return r, r.close, nil
+	}
+	s, err := openStore(ctx, c, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &localAdmin{s, c}, s.Close, nil
+}
+
+// localAdmin works on an open store.
+type localAdmin struct {
+	store  *sqlite.Store
+	config config.Config
+}
+
+func (a *localAdmin) VAPID(ctx context.Context, private bool) ([]VAPIDKey, error) {
+	ring, err := vapidKeys(ctx, a.store)
+	if err != nil {
+		return nil, err
+	}
+	var out []VAPIDKey
+	for _, k := range ring.Keys() {
+		v, err := showKey(k)
+		if err != nil {
+			return nil, err
+		}
+		if !private {
+			v.Private = ""
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func (a *localAdmin) AddVAPID(ctx context.Context) (VAPIDKey, error) {
+	ring, err := addVAPIDKey(ctx, a.store)
+	if err != nil {
+		return VAPIDKey{}, err
+	}
+	v, err := showKey(ring.Current())
+	v.Private = ""
+	return v, err
+}
+
+func (a *localAdmin) CreateKey(ctx context.Context, name string) (CreatedKey, error) {
+	key, info, err := hubhttp.CreateAPIKey(ctx, a.store, name)
+	return CreatedKey{info, key}, err
+}
+
+func (a *localAdmin) Keys(ctx context.Context) ([]hubhttp.APIKey, error) {
+	return hubhttp.ListAPIKeys(ctx, a.store)
+}
+
+func (a *localAdmin) RevokeKey(ctx context.Context, id string) error {
+	err := hubhttp.RevokeAPIKey(ctx, a.store, id)
+	if errors.Is(err, notify.ErrNotFound) {
+		return fmt.Errorf("there is no API key %q; apikey list shows the ids", id)
+	}
+	return err
+}
+
+func (a *localAdmin) Token(ctx context.Context, agent string, ttl time.Duration) (Token, error) {
+	if agent == "" || len(agent) > notify.MaxID {
+		return Token{}, fmt.Errorf("an agent's id has 1 to %d bytes", notify.MaxID)
+	}
+	secret, err := tokenSecret(ctx, a.store, a.config)
+	if err != nil {
+		return Token{}, err
+	}
+	if secret == nil {
+		return Token{}, fmt.Errorf("agent tokens are signed elsewhere, with the keys at %s", a.config.Auth.JWKSURL)
+	}
+	now := time.Now()
+	claims := jwt.RegisteredClaims{
+		Subject:   agent,
+		Issuer:    a.config.Auth.Issuer,
+		IssuedAt:  jwt.NewNumericDate(now),
+		ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
+	}
+	if aud := a.config.Auth.Audience; aud != "" {
+		claims.Audience = jwt.ClaimStrings{aud}
+	}
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
+	return Token{text, claims.ExpiresAt.Time}, err
+}

@@ -1,0 +1,155 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"caac-hub/config"
+	hubhttp "caac-hub/http"
+	"caac-hub/hub/notify"
+	"caac-hub/hub/store/sqlite"
+	"caac-hub/push"
+)
+
+// Names of the store's facts that the program makes at its first start.
+const (
+	metaVAPID   = "vapid_keys"
+	metaReceipt = "receipt_secret"
+	metaJWT     = "demo_jwt_secret"
+)
+
+// FirstKeyFile is the file in the data folder with the first API key in plain
+// text, for the commands run on the same machine.
+const FirstKeyFile = "api-key"
+
+// vapidKeys returns the deployment's VAPID keys, making the first one.
+func vapidKeys(ctx context.Context, s hubhttp.KeyStore) (*push.KeyRing, error) {
+	b, err := ensure(ctx, s, metaVAPID, func() ([]byte, error) {
+		k, err := push.GenerateKey(time.Now())
+		if err != nil {
+			return nil, err
+		}
+		ring, err := push.NewKeyRing(k)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(ring)
+	})
+	if err != nil {
+		return nil, err
+	}
+	ring := new(push.KeyRing)
+	if err := json.Unmarshal(b, ring); err != nil {
+		return nil, fmt.Errorf("the stored VAPID keys can't be read: %w", err)
+	}
+	return ring, nil
+}
+
+// addVAPIDKey makes a new current VAPID key; the older ones go on serving the
+// subscriptions made for them.
+func addVAPIDKey(ctx context.Context, s hubhttp.KeyStore) (*push.KeyRing, error) {
+	ring, err := vapidKeys(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	k, err := push.GenerateKey(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if ring, err = ring.With(k); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(ring)
+	if err != nil {
+		return nil, err
+	}
+	_, rev, err := s.Meta(ctx, metaVAPID)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.PutMeta(ctx, metaVAPID, b, rev)
+	return ring, err
+}
+
+// tokenSecret returns the secret agent tokens are signed with: the configured
+// one, or in demo mode one of its own. It is nil where a key set judges tokens.
+func tokenSecret(ctx context.Context, s hubhttp.KeyStore, c config.Config) ([]byte, error) {
+	switch {
+	case c.Auth.JWTSecret != "":
+		return []byte(c.Auth.JWTSecret), nil
+	case c.Auth.JWKSURL != "":
+		return nil, nil
+	}
+	return ensureSecret(ctx, s, metaJWT)
+}
+
+func showKey(k push.Key) (VAPIDKey, error) {
+	b, err := json.Marshal(k)
+	if err != nil {
+		return VAPIDKey{}, err
+	}
+	var v VAPIDKey
+	return v, json.Unmarshal(b, &v)
+}
+
+func openStore(ctx context.Context, c config.Config, log *slog.Logger) (*sqlite.Store, error) {
+	return sqlite.Open(ctx, sqlite.Options{
+		Dir:       c.DataDir,
+		Retention: sqlite.Retention{Traces: c.Retention.Traces, Bytes: int64(c.Retention.TraceBytes)},
+		Log:       log,
+	})
+}
+
+func ensureSecret(ctx context.Context, s hubhttp.KeyStore, name string) ([]byte, error) {
+	return ensure(ctx, s, name, func() ([]byte, error) {
+		secret := make([]byte, 32)
+		rand.Read(secret)
+		return []byte(base64.RawURLEncoding.EncodeToString(secret)), nil
+	})
+}
+
+// ensure returns a fact of the store, making it if it is not there. Of several
+// programs that start at once one makes it.
+func ensure(ctx context.Context, s hubhttp.KeyStore, name string, create func() ([]byte, error)) ([]byte, error) {
+	for {
+		b, _, err := s.Meta(ctx, name)
+		if !errors.Is(err, notify.ErrNotFound) {
+			return b, err
+		}
+		if b, err = create(); err != nil {
+			return nil, err
+		}
+		if _, err = s.PutMeta(ctx, name, b, 0); !errors.Is(err, notify.ErrConflict) {
+			return b, err
+		}
+	}
+}
+
+// firstAPIKey makes an API key if there is none, leaving its plain text in the
+// data folder. It reports the file, empty if nothing was made.
+func firstAPIKey(ctx context.Context, s hubhttp.KeyStore, dir string) (file string, err error) {
+	keys, err := hubhttp.ListAPIKeys(ctx, s)
+	if err != nil || len(keys) > 0 {
+		return "", err
+	}
+	key, _, err := hubhttp.CreateAPIKey(ctx, s, "first")
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, FirstKeyFile)
+	return file, os.WriteFile(file, []byte(key+"\n"), 0o600)
+}
+
+// Backup copies the store in the configured data folder to a file that must not
+// exist yet, whether a hub runs on it or not.
+func Backup(ctx context.Context, c config.Config, file string) error {
+	return sqlite.Backup(ctx, c.DataDir, file)
+}
