@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"caac-hub/http/cli"
+	"caac-hub/http/serve/cli"
 )
 
 // version is set by the linker where a release is built.

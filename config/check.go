@@ -21,7 +21,7 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	c := &l.Config
 	bad := func(name, format string, a ...any) {
 		if k, _ := keyNamed(name); !failed[name] {
-			wrong = append(wrong, Mistake{name, l.from[name], fmt.Sprintf(format, a...), k.allowed})
+			wrong = append(wrong, Mistake{Key: name, Source: l.from[name], Wrong: fmt.Sprintf(format, a...), Allowed: k.allowed})
 		}
 	}
 	oneOf := func(name, value string, allowed ...string) {
@@ -70,7 +70,7 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 		}
 	}
 	if judges > 1 {
-		wrong = append(wrong, Mistake{"auth", "", "more than one judge of agent tokens is set", "one of auth.jwt_secret, auth.jwt_secret_file, auth.jwks_url and auth.jwks_file"})
+		wrong = append(wrong, Mistake{Key: "auth", Wrong: "more than one judge of agent tokens is set", Allowed: "one of auth.jwt_secret, auth.jwt_secret_file, auth.jwks_url and auth.jwks_file"})
 	}
 	for name, value := range map[string]string{"auth.jwks_url": c.Auth.JWKSURL, "auth.jwks_file": c.Auth.JWKSFile} {
 		if c.Mode == Demo && value != "" {
@@ -115,17 +115,17 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	if c.Mode == Production {
 		need := func(name, example string) {
 			if !failed[name] {
-				wrong = append(wrong, Mistake{name, "", "production mode needs it", example})
+				wrong = append(wrong, Mistake{Key: name, Wrong: "production mode needs it", Allowed: example, Missing: true})
 			}
 		}
 		if c.Auth.JWTSecret == "" && c.Auth.JWTSecretFile == "" && c.Auth.JWKSURL == "" && c.Auth.JWKSFile == "" {
-			need("auth", "auth.jwt_secret_file, e.g. CAAC_AUTH_JWT_SECRET_FILE=/run/secrets/caac-jwt, or auth.jwks_url, e.g. CAAC_AUTH_JWKS_URL=https://login.example.com/.well-known/jwks.json")
+			need("auth", "one of auth.jwt_secret_file, e.g. CAAC_AUTH_JWT_SECRET_FILE=/run/secrets/caac-jwt, and auth.jwks_url, e.g. CAAC_AUTH_JWKS_URL=https://login.example.com/.well-known/jwks.json")
 		}
 		if len(c.Origins) == 0 {
-			need("origins", "the origins of the pages that may connect, e.g. CAAC_ORIGINS=https://caac.example.com")
+			need("origins", "to the origins of the pages that may connect, e.g. CAAC_ORIGINS=https://caac.example.com")
 		}
 		if c.ConversationURL == "" {
-			need("conversation_url", "where a click on a notification leads, e.g. CAAC_CONVERSATION_URL=https://caac.example.com/chats/{conversation}")
+			need("conversation_url", "to where a click on a notification leads, e.g. CAAC_CONVERSATION_URL=https://caac.example.com/chats/{conversation}")
 		}
 	}
 	if c.PublicURL == "" {

@@ -147,7 +147,7 @@ func (l *Loaded) finish(failed map[string]bool) (wrong []Mistake) {
 		}
 		bad := func(format string, a ...any) {
 			failed[s.name] = true
-			wrong = append(wrong, Mistake{fileKey.name, l.from[fileKey.name], fmt.Sprintf(format, a...), fileKey.allowed})
+			wrong = append(wrong, Mistake{Key: fileKey.name, Source: l.from[fileKey.name], Wrong: fmt.Sprintf(format, a...), Allowed: fileKey.allowed})
 		}
 		if *s.value != "" {
 			bad("%s is set too", s.name)
@@ -173,12 +173,16 @@ type Mistake struct {
 	Source  string // file, variable or "flag"; empty where nothing was set
 	Wrong   string
 	Allowed string
+	Missing bool // nothing is set, and something must be
 }
 
 func (m Mistake) String() string {
 	s := m.Key
 	if m.Source != "" && m.Source != m.Key {
 		s += " (" + m.Source + ")"
+	}
+	if m.Missing {
+		return s + ": " + m.Wrong + "; set " + m.Allowed
 	}
 	return s + ": " + m.Wrong + "; allowed: " + m.Allowed
 }

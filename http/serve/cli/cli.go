@@ -107,6 +107,7 @@ func Main(ctx context.Context, e Env) (code int) {
 		kong.Name("caac-hub"),
 		kong.Description(description),
 		kong.Writers(e.Stdout, e.Stderr),
+		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 	)
