@@ -59,6 +59,7 @@ type Fanout struct {
 	Partition  int        `json:"partition"`
 	Seq        int64      `json:"seq"`
 	Assignment int64      `json:"assignment"` // version
+	Parts      int        `json:"parts"`      // partitions the message was fanned out to
 	Decided    time.Time  `json:"decided"`
 	Deliveries []Delivery `json:"deliveries"` // sorted by agent, then device
 	Rev        int64      `json:"-"`          // 0: not stored yet
@@ -84,7 +85,6 @@ const (
 	DueDeadline DueKind = "deadline" // settle what no page confirmed; key: message
 	DueRing     DueKind = "ring"     // the ring of one login and conversation: waiting push, retry, burst window
 	DueSend     DueKind = "send"     // accept a message that was scheduled
-	DueTest     DueKind = "test"     // a Push test
 )
 
 // Due is one piece of work that must still happen: the single mechanism for

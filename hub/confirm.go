@@ -1,0 +1,287 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"caac-hub/hub/notify"
+)
+
+// confirmTime is how long a page has to confirm what it was asked to show.
+const confirmTime = 3 * time.Second
+
+// flight is a delivery that a page may still confirm, or a push held until
+// another device's page does. Memory only: after a crash the deadline finds it
+// unconfirmed, and doubt ends in a push.
+type flight struct {
+	id       string
+	ref      notify.Ref
+	seq      int64
+	agent    string
+	device   string
+	channel  notify.Channel
+	reason   notify.Reason
+	eligible []*socket // whose state justified the decision
+	acked    time.Time
+}
+
+func (fl *flight) fold(d *notify.Delivery) {
+	d.End, d.EndReason, d.Ended = notify.Acknowledged, d.Reason, fl.acked
+	noteAt(d, fl.acked, notify.EventAcknowledged, "")
+}
+
+func (p *partition) launch(fl *flight) {
+	if old := p.flights[fl.id]; old != nil {
+		p.land(fl.id)
+	}
+	p.flights[fl.id] = fl
+	p.byAgent[fl.agent] = append(p.byAgent[fl.agent], fl)
+}
+
+func (p *partition) land(id string) {
+	fl := p.flights[id]
+	if fl == nil {
+		return
+	}
+	delete(p.flights, id)
+	all := p.byAgent[fl.agent]
+	if i := slices.Index(all, fl); i >= 0 {
+		last := len(all) - 1
+		all[i], all[last] = all[last], nil
+		if last == 0 {
+			delete(p.byAgent, fl.agent)
+		} else {
+			p.byAgent[fl.agent] = all[:last]
+		}
+	}
+}
+
+// ackOp is a page's word that it showed a delivery, or could not.
+type ackOp struct {
+	delivery string
+	socket   *socket
+	rendered bool
+	detail   string
+}
+
+func (o *ackOp) done(*partition, error) {}
+
+func (o *ackOp) stage(s *step) error {
+	p := s.p
+	fl := p.flights[o.delivery]
+	if fl == nil || !fl.acked.IsZero() || !slices.Contains(fl.eligible, o.socket) {
+		return nil
+	}
+	presence, viewing := p.h.sockets.presence(o.socket)
+	if !o.rendered || (fl.channel == notify.InApp && presence < notify.Visible) {
+		return s.lost(fl, o.socket, "the page could not show it: "+o.detail)
+	}
+	if fl.reason != notify.ViewingConversation {
+		s.then(func(notify.Result) { fl.acked = s.now })
+		return nil
+	}
+	d, err := s.delivery(fl.ref, fl.id)
+	if err != nil || d == nil {
+		return err
+	}
+	if d.End == "" {
+		s.end(d, notify.Acknowledged, d.Reason)
+		s.note(d, notify.EventAcknowledged, "")
+	}
+	for _, other := range p.byAgent[fl.agent] {
+		if other.ref == fl.ref && other.channel == notify.Push {
+			held, err := s.delivery(other.ref, other.id)
+			if err != nil {
+				return err
+			}
+			if held != nil && held.End == "" {
+				s.end(held, notify.Dropped, notify.ReadElsewhere)
+			}
+		}
+	}
+	if viewing != fl.ref.Conversation {
+		return nil
+	}
+	return s.read(fl.agent, fl.ref.Conversation, fl.seq, notify.Read)
+}
+
+// lostOp says that a socket is gone or no longer visible: it can confirm nothing.
+type lostOp struct {
+	socket *socket
+	why    string
+}
+
+func (o *lostOp) done(*partition, error) {}
+
+func (o *lostOp) stage(s *step) error {
+	for _, fl := range slices.Clone(s.p.byAgent[o.socket.agent]) {
+		if fl.acked.IsZero() && slices.Contains(fl.eligible, o.socket) {
+			if err := s.lost(fl, o.socket, o.why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lost takes a socket from those that can confirm a delivery; without any left,
+// the delivery is decided once more.
+func (s *step) lost(fl *flight, sock *socket, why string) error {
+	left := slices.DeleteFunc(slices.Clone(fl.eligible), func(o *socket) bool { return o == sock })
+	if len(left) > 0 {
+		s.then(func(notify.Result) { fl.eligible = left })
+		return nil
+	}
+	d, err := s.delivery(fl.ref, fl.id)
+	if err != nil || d == nil || d.End != "" {
+		return err
+	}
+	return s.redecide(fl.ref, fl.seq, d, why)
+}
+
+// redecide decides an unconfirmed delivery once more: push or none.
+func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why string) error {
+	if d.First != nil {
+		return nil
+	}
+	p := s.p
+	if fl := p.flights[d.ID]; fl != nil && fl.acked.IsZero() {
+		eligible := fl.eligible
+		s.then(func(notify.Result) {
+			for _, sock := range eligible {
+				p.h.sockets.doubt(sock)
+			}
+		})
+	}
+	snap, err := p.h.dir.view(s.ctx, []string{d.Agent})
+	if err != nil {
+		return err
+	}
+	a, l, ok := snap.login(d.Agent, d.Device)
+	s.note(d, notify.EventRedecided, why)
+	if !ok {
+		s.end(d, notify.Dropped, notify.LoggedOut)
+		return nil
+	}
+	first := d.Decision
+	d.First, d.Decision = &first, notify.DecideUnconfirmed(a, l)
+	p.h.metrics.decided(d.Decision)
+	s.folded = append(s.folded, d.ID)
+	switch {
+	case d.Channel == notify.Push:
+		r, err := s.ring(d.Agent, d.Device, ref.Conversation)
+		if err != nil {
+			return err
+		}
+		if first.Channel == notify.Local {
+			r.Until, r.at = time.Time{}, s.now // nothing rang
+		}
+		s.enqueue(r, ref, seq, d)
+	case d.Reason == notify.Unconfirmed:
+		s.end(d, notify.Failed, notify.Unconfirmed)
+	default:
+		s.end(d, notify.EndNone, d.Reason)
+	}
+	return nil
+}
+
+// deadlineBody is the body of a DueDeadline.
+type deadlineBody struct {
+	Conversation string `json:"c"`
+	Message      string `json:"m"`
+}
+
+// deadline has what is still unconfirmed of a message settled at the time given.
+func (s *step) deadline(ref notify.Ref, at time.Time) error {
+	key := dueKey(notify.DueDeadline, ref.Conversation, ref.Message)
+	for i := range s.batch.Due {
+		if s.batch.Due[i].Key == key {
+			return nil
+		}
+	}
+	body, err := json.Marshal(deadlineBody{ref.Conversation, ref.Message})
+	if err != nil {
+		return err
+	}
+	due := notify.Due{Partition: s.p.n, Key: key, Kind: notify.DueDeadline, At: at, Body: body}
+	if _, known := s.p.records[ref]; known {
+		stored, err := s.p.h.store.Due(s.ctx, s.p.n, []string{key})
+		if err != nil {
+			return err
+		}
+		if len(stored) == 1 {
+			due.Rev = stored[0].Rev
+		}
+	}
+	s.batch.Due = append(s.batch.Due, due)
+	return nil
+}
+
+// deadlineOp settles what no page confirmed.
+type deadlineOp struct {
+	due   notify.Due
+	moved bool // put off meanwhile: it will be claimed again
+}
+
+func (o *deadlineOp) conflicted(*partition) { o.moved = true }
+
+func (o *deadlineOp) done(p *partition, err error) {
+	if err != nil && p != nil {
+		p.h.log.Warn("deadline not settled; it will be tried again", "key", o.due.Key, "error", err)
+	}
+}
+
+func (o *deadlineOp) stage(s *step) error {
+	if o.moved {
+		return nil
+	}
+	var b deadlineBody
+	if err := json.Unmarshal(o.due.Body, &b); err != nil {
+		return err
+	}
+	s.batch.Done = append(s.batch.Done, notify.DueRef{Key: o.due.Key, Rev: o.due.Rev})
+	ref := notify.Ref{Conversation: b.Conversation, Message: b.Message}
+	f, err := s.record(ref)
+	if errors.Is(err, notify.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.p.h.metrics.deadlines.Inc()
+	for i := range f.Deliveries {
+		d := &f.Deliveries[i]
+		if d.End != "" {
+			continue
+		}
+		switch {
+		case d.Channel == notify.Push && d.Held:
+			d.Held = false
+			r, err := s.ring(d.Agent, d.Device, ref.Conversation)
+			if err != nil {
+				return err
+			}
+			s.folded = append(s.folded, d.ID)
+			s.enqueue(r, ref, f.Seq, d)
+		case d.Channel == notify.InApp, d.Channel == notify.Local && s.p.flights[d.ID] != nil:
+			if err := s.redecide(ref, f.Seq, d, "no page confirmed it in time"); err != nil {
+				return err
+			}
+		case d.Channel == notify.Local:
+			// It waits in a ring for the end of a burst, unless the page it was
+			// sent to was forgotten in a crash.
+			r, err := s.ring(d.Agent, d.Device, ref.Conversation)
+			if err != nil {
+				return err
+			}
+			if !r.waits(d.ID) {
+				if err := s.redecide(ref, f.Seq, d, "no page confirmed it in time"); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

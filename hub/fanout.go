@@ -1,0 +1,505 @@
+package hub
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"caac-hub/hub/notify"
+	"caac-hub/hub/wire"
+)
+
+// fanoutOp decides a message for its recipients in one partition and applies it
+// to their unread. Done again, it does nothing.
+type fanoutOp struct {
+	msg        *notify.Message
+	assignment notify.Assignment
+	recipients []string // in this partition; none: nobody is to be told
+	from, to   int64    // seqs applied to the recipients' unread
+	parts      int
+	takeover   bool            // recipients of a new assignment, for a message decided before
+	silent     bool            // unread only: a newer message tells
+	replay     bool            // it may have been done before
+	finished   *notify.DueRef  // the due work this finishes, where it lives in this partition
+	told       func(error)     // may be nil
+	missing    map[string]bool // recipients that don't exist
+	fenced     []string        // recipients who lost the conversation meanwhile
+}
+
+func (o *fanoutOp) conflicted(p *partition) {
+	for _, id := range o.recipients {
+		p.h.dir.forget(id, "", "")
+	}
+	o.replay = true
+}
+
+func (o *fanoutOp) done(p *partition, err error) {
+	if err != nil && p != nil && !errors.Is(err, notify.ErrConflict) {
+		p.h.log.Warn("fan-out not done; it will be tried again", "conversation", o.msg.Conversation, "message", o.msg.ID, "error", err)
+	}
+	if o.told != nil {
+		o.told(err)
+	}
+}
+
+func (o *fanoutOp) stage(s *step) error {
+	p, h := s.p, s.p.h
+	ref := o.msg.Ref()
+	if o.finished != nil {
+		finished := *o.finished
+		if o.replay {
+			stored, err := h.store.Due(s.ctx, p.n, []string{finished.Key})
+			if err != nil {
+				return err
+			}
+			if len(stored) == 0 {
+				return nil
+			}
+			finished.Rev = stored[0].Rev
+		}
+		s.batch.Done = append(s.batch.Done, finished)
+	}
+	var rec *notify.Fanout
+	if o.replay || o.takeover {
+		var err error
+		rec, err = s.record(ref)
+		if errors.Is(err, notify.ErrNotFound) {
+			rec = nil
+		} else if err != nil {
+			return err
+		} else if !o.takeover {
+			delete(s.records, ref)
+			return nil
+		}
+	}
+	snap, err := h.dir.view(s.ctx, o.recipients)
+	if err != nil {
+		return err
+	}
+	s.rev(snap)
+	for _, a := range snap.views {
+		if o.from <= o.to {
+			s.batch.Add = append(s.batch.Add, notify.Add{
+				Agent: a.ID, Conversation: ref.Conversation, From: o.from, To: o.to, Assignment: o.assignment.Version,
+			})
+		}
+	}
+	if o.silent {
+		s.then(func(res notify.Result) { p.tell(res, snap, nil) })
+		return nil
+	}
+	views := snap.withSockets(h.sockets)
+	decisions := notify.Decide(notify.View{Assignment: o.assignment, Members: o.recipients, Agents: views}, o.msg)
+	if rec == nil {
+		if _, ok := s.records[ref]; ok {
+			return nil
+		}
+		rec = &notify.Fanout{
+			Ref: ref, Partition: p.n, Seq: o.msg.Seq, Assignment: o.assignment.Version, Parts: o.parts,
+			Decided: s.now, Deliveries: make([]notify.Delivery, 0, len(decisions)),
+		}
+		s.records[ref] = rec
+	} else {
+		rec.Parts = max(rec.Parts, o.parts)
+		rec.Deliveries = slices.Grow(rec.Deliveries, len(decisions))
+	}
+	confirm := false
+	var frames []frame
+	base := len(rec.Deliveries)
+	for _, dec := range decisions {
+		h.metrics.decided(dec)
+		d := notify.Delivery{ID: notify.DeliveryID(ref, dec.Agent, dec.Device), Decision: dec}
+		if find(rec, d.ID) != nil {
+			d.ID = fmt.Sprintf("%s.%d", d.ID, o.assignment.Version)
+			if find(rec, d.ID) != nil {
+				continue
+			}
+		}
+		rec.Deliveries = append(rec.Deliveries, d)
+	}
+	for i := base; i < len(rec.Deliveries); i++ {
+		d := &rec.Deliveries[i]
+		_, v, _ := snap.login(d.Agent, d.Device)
+		switch d.Channel {
+		case notify.None:
+			d.End, d.EndReason, d.Ended = notify.EndNone, d.Reason, s.now
+		case notify.Push:
+			if d.Held {
+				confirm = true
+				s.hold(rec.Ref, rec.Seq, d)
+				continue
+			}
+			r, err := s.ring(d.Agent, d.Device, ref.Conversation)
+			if err != nil {
+				return err
+			}
+			r.Team = o.assignment.Agent == ""
+			s.enqueue(r, ref, rec.Seq, d)
+		case notify.Local:
+			r, err := s.ring(d.Agent, d.Device, ref.Conversation)
+			if err != nil {
+				return err
+			}
+			if len(r.Waiting) > 0 || r.Until.After(s.now) {
+				s.enqueue(r, ref, rec.Seq, d)
+				continue
+			}
+			r.Until = s.now.Add(burstWindow)
+			r.at = r.Until
+			confirm = true
+			frames = append(frames, frame{delivery: *d, view: v})
+		case notify.InApp:
+			confirm = true
+			frames = append(frames, frame{delivery: *d, view: v})
+		}
+	}
+	if confirm {
+		if err := s.deadline(ref, s.now.Add(confirmTime)); err != nil {
+			return err
+		}
+	}
+	if base > 0 {
+		slices.SortFunc(rec.Deliveries, func(a, b notify.Delivery) int {
+			return cmp.Or(cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Device, b.Device))
+		})
+	}
+	s.then(func(res notify.Result) {
+		if len(res.Fenced) > 0 {
+			frames = p.fence(ref, res.Fenced, frames)
+		}
+		p.show(o.msg, frames, snap, s.now, 1, res)
+		p.tell(res, snap, frames)
+	})
+	return nil
+}
+
+// frame is a notify frame to be sent for a delivery.
+type frame struct {
+	delivery notify.Delivery
+	view     notify.LoginView
+	sent     []*socket
+}
+
+// hold keeps a push until another device's page acknowledges the message.
+func (s *step) hold(ref notify.Ref, seq int64, d *notify.Delivery) {
+	fl := &flight{id: d.ID, ref: ref, seq: seq, agent: d.Agent, device: d.Device, channel: notify.Push, reason: d.Reason}
+	s.note(d, notify.EventPushQueued, "held: another page of the agent views the conversation")
+	s.then(func(notify.Result) { s.p.launch(fl) })
+}
+
+// show sends one delivery to its pages, outside a fan-out.
+func (s *step) show(msg *notify.Message, d *notify.Delivery, snap snapshot, l notify.LoginView, count int) {
+	frames := []frame{{delivery: *d, view: l}}
+	p, now := s.p, s.now
+	s.then(func(res notify.Result) { p.show(msg, frames, snap, now, count, res) })
+}
+
+// show launches the flights of deliveries and sends their frames.
+func (p *partition) show(msg *notify.Message, frames []frame, snap snapshot, now time.Time, count int, res notify.Result) {
+	for i := range frames {
+		f := &frames[i]
+		d := &f.delivery
+		sockets := p.h.sockets.of(d.Agent, d.Device)
+		fl := &flight{
+			id: d.ID, ref: msg.Ref(), seq: msg.Seq, agent: d.Agent, device: d.Device,
+			channel: d.Channel, reason: d.Reason,
+		}
+		for _, s := range sockets {
+			if justified(d, msg.Conversation, f.view, s.id) {
+				fl.eligible = append(fl.eligible, s)
+			}
+		}
+		p.launch(fl)
+		n := wire.Notify{
+			Type: wire.TypeNotify, ID: d.ID, Channel: d.Channel, Reason: d.Reason,
+			Conversation: msg.Conversation, Message: msg.ID, Seq: msg.Seq, At: msg.Sent.UnixMilli(),
+			Show: p.h.compose(msg, snap.agents[d.Agent], snap.devices[d.Device], count, false),
+		}
+		for j := range res.Counts {
+			if c := &res.Counts[j]; c.Agent == d.Agent {
+				counts := countsOf(c)
+				n.Counts = &counts
+			}
+		}
+		to := sockets
+		if d.Channel == notify.Local {
+			to = fl.eligible
+		}
+		data := encode(n)
+		for _, s := range to {
+			s.send(data)
+			if n.Counts != nil {
+				f.sent = append(f.sent, s)
+			}
+		}
+		p.h.metrics.framed(msg)
+	}
+}
+
+// justified reports whether a socket's state is why the delivery was decided so.
+func justified(d *notify.Delivery, conversation string, l notify.LoginView, socket string) bool {
+	if d.Channel == notify.Local {
+		return d.Socket == socket
+	}
+	for _, v := range l.Sockets {
+		if v.ID == socket {
+			switch d.Reason {
+			case notify.ViewingConversation:
+				return v.Presence == notify.Active && v.Viewing == conversation
+			case notify.ActivelyViewing:
+				return v.Presence == notify.Active
+			}
+			return v.Presence >= notify.Visible
+		}
+	}
+	return false
+}
+
+// tell sends changed counts to every socket of every on-duty agent but those
+// that had them with a frame.
+func (p *partition) tell(res notify.Result, snap snapshot, frames []frame) {
+	had := map[*socket]bool{}
+	for i := range frames {
+		for _, s := range frames[i].sent {
+			had[s] = true
+		}
+	}
+	for i := range res.Counts {
+		c := &res.Counts[i]
+		if a, ok := snap.agents[c.Agent]; !ok || !a.OnDuty {
+			continue
+		}
+		for _, s := range p.h.sockets.of(c.Agent, "") {
+			if !had[s] {
+				s.sendCounts(countsOf(c))
+			}
+		}
+	}
+}
+
+func countsOf(c *notify.Count) wire.Counts {
+	return wire.Counts{
+		Version: c.Version, Prev: c.Prev, Total: c.Total,
+		Changed: []wire.Change{{Conversation: c.Conversation, Unread: c.Unread, Seq: c.Seq}},
+	}
+}
+
+// fence leaves out the frames of agents who lost the conversation before the
+// fan-out came, and has their deliveries withdrawn.
+func (p *partition) fence(ref notify.Ref, fenced []notify.Add, frames []frame) []frame {
+	for _, f := range fenced {
+		if f.Conversation != ref.Conversation {
+			continue
+		}
+		frames = slices.DeleteFunc(frames, func(x frame) bool { return x.delivery.Agent == f.Agent })
+		p.next = append(p.next, &fencedOp{ref: ref, agent: f.Agent})
+	}
+	return frames
+}
+
+// fencedOp ends what late work of an older assignment decided.
+type fencedOp struct {
+	ref   notify.Ref
+	agent string
+}
+
+func (o *fencedOp) done(*partition, error) {}
+
+func (o *fencedOp) stage(s *step) error {
+	f, err := s.record(o.ref)
+	if errors.Is(err, notify.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range f.Deliveries {
+		if d := &f.Deliveries[i]; d.Agent == o.agent && d.End == "" {
+			s.end(d, notify.Withdrawn, notify.Reassigned)
+		}
+	}
+	rings, err := s.ringsOf(o.agent, o.ref.Conversation)
+	for _, r := range rings {
+		if err := s.endWaiting(r, notify.Withdrawn, notify.Reassigned, func(w waiting) bool { return w.Message != o.ref.Message }); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// read moves an agent's cursor and drops what still waits to tell of what was read.
+func (s *step) read(agent, conversation string, upto int64, reason notify.Reason) error {
+	s.batch.Read = append(s.batch.Read, notify.ReadUpto{Agent: agent, Conversation: conversation, Upto: upto})
+	return s.clear(agent, conversation, upto, notify.Dropped, reason)
+}
+
+// clear ends everything under way for an agent and conversation up to a seq, and
+// has the pages told once it is durable.
+func (s *step) clear(agent, conversation string, upto int64, end notify.End, reason notify.Reason) error {
+	p := s.p
+	rings, err := s.ringsOf(agent, conversation)
+	if err != nil {
+		return err
+	}
+	for _, r := range rings {
+		if err := s.endWaiting(r, end, reason, func(w waiting) bool { return w.Seq > upto }); err != nil {
+			return err
+		}
+	}
+	for _, fl := range p.byAgent[agent] {
+		if fl.ref.Conversation != conversation || fl.seq > upto || !fl.acked.IsZero() {
+			continue
+		}
+		d, err := s.delivery(fl.ref, fl.id)
+		if err != nil {
+			return err
+		}
+		if d != nil && d.End == "" {
+			s.end(d, end, reason)
+		}
+	}
+	snap, err := p.h.dir.view(s.ctx, []string{agent})
+	if err != nil {
+		return err
+	}
+	s.then(func(res notify.Result) {
+		for i := range res.Counts {
+			c := &res.Counts[i]
+			if c.Agent != agent || c.Conversation != conversation || c.Unread > 0 {
+				continue
+			}
+			w := encode(wire.WithdrawFrame{
+				Type: wire.TypeWithdraw, Conversations: []string{conversation},
+				Tags: []string{notify.Tag(agent, conversation)}, Reason: reason,
+			})
+			for _, sock := range p.h.sockets.of(agent, "") {
+				sock.send(w)
+			}
+			p.h.closed.add(agent, notify.Tag(agent, conversation))
+		}
+		p.tellAgent(res, snap, agent, conversation)
+	})
+	return nil
+}
+
+// tellAgent sends an agent's changed counts of one conversation.
+func (p *partition) tellAgent(res notify.Result, snap snapshot, agent, conversation string) {
+	only := notify.Result{}
+	for _, c := range res.Counts {
+		if c.Agent == agent && c.Conversation == conversation {
+			only.Counts = append(only.Counts, c)
+		}
+	}
+	p.tell(only, snap, nil)
+}
+
+// readOp is an explicit read, or an answer that counts as one.
+type readOp struct {
+	opResult
+	agent        string
+	conversation string
+	upto         int64
+	reason       notify.Reason
+}
+
+func (o *readOp) stage(s *step) error { return s.read(o.agent, o.conversation, o.upto, o.reason) }
+
+// withdrawOp takes a conversation from an agent no longer responsible.
+type withdrawOp struct {
+	opResult
+	agent        string
+	conversation string
+	assignment   int64
+}
+
+func (o *withdrawOp) stage(s *step) error {
+	s.batch.Withdraw = append(s.batch.Withdraw, notify.Withdraw{
+		Agent: o.agent, Conversation: o.conversation, Assignment: o.assignment,
+	})
+	return s.clear(o.agent, o.conversation, 1<<62, notify.Withdrawn, notify.Reassigned)
+}
+
+// doneOp deletes finished due work.
+type doneOp struct {
+	ref notify.DueRef
+}
+
+func (o *doneOp) stage(s *step) error {
+	s.batch.Done = append(s.batch.Done, o.ref)
+	return nil
+}
+
+func (o *doneOp) done(p *partition, err error) {
+	if err != nil && p != nil && !errors.Is(err, notify.ErrConflict) {
+		p.h.log.Warn("finished work not removed; it will be looked at again", "key", o.ref.Key, "error", err)
+	}
+}
+
+// fanout has a message decided in every partition its recipients live in.
+func (h *Hub) fanout(ctx context.Context, msg *notify.Message, due notify.Due, replay bool) error {
+	members, err := h.dir.members(ctx, msg.Assignment)
+	if err != nil {
+		return err
+	}
+	recipients := notify.Recipients(msg.Assignment, members)
+	h.spread(&due, msg.Conversation, recipients, func(part []string, parts int) *fanoutOp {
+		return &fanoutOp{
+			msg: msg, assignment: msg.Assignment, recipients: part, from: msg.Seq, to: msg.Seq, parts: parts, replay: replay,
+		}
+	})
+	return nil
+}
+
+// spread posts one operation for each partition of the agents, the last of which
+// finishes the due work. Nobody at all is the conversation's partition's business.
+func (h *Hub) spread(due *notify.Due, conversation string, agents []string, make func([]string, int) *fanoutOp) {
+	parts := map[int][]string{}
+	for _, id := range agents {
+		n := notify.Partition(id, h.store.Partitions())
+		parts[n] = append(parts[n], id)
+	}
+	home := due.Partition
+	if len(parts) == 0 {
+		parts[home] = nil
+	}
+	finished := notify.DueRef{Key: due.Key, Rev: due.Rev}
+	if len(parts) == 1 {
+		for n, part := range parts {
+			o := make(part, 1)
+			if n == home {
+				o.finished = &finished
+			} else {
+				o.told = func(err error) {
+					if err == nil {
+						h.finish(home, finished)
+					}
+				}
+			}
+			h.partitions[n].post(o)
+		}
+		return
+	}
+	all := newCountdown(len(parts), func(err error) {
+		if err == nil {
+			h.finish(home, finished)
+		}
+	})
+	for n, part := range parts {
+		o := make(part, len(parts))
+		o.told = all.tick
+		h.partitions[n].post(o)
+	}
+}
+
+// finish deletes due work from a goroutine that may be a partition's own.
+func (h *Hub) finish(partition int, ref notify.DueRef) {
+	if h.open(1) {
+		go func() {
+			defer h.wg.Done()
+			h.partitions[partition].post(&doneOp{ref})
+		}()
+	}
+}

@@ -1,0 +1,129 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"caac-hub/hub/notify"
+)
+
+// metrics are the hub's, named caac_*. Labels are the words of the types.
+type metrics struct {
+	messages      *prometheus.CounterVec // outcome
+	decisions     *prometheus.CounterVec // channel, reason
+	ends          *prometheus.CounterVec // end, reason
+	reachedNobody prometheus.Counter
+	deadlines     prometheus.Counter
+	pushAnswers   *prometheus.CounterVec // host, class
+	receipts      *prometheus.CounterVec // kind, event
+	drops         *prometheus.CounterVec // reason
+	refusals      *prometheus.CounterVec // reason
+	toFrame       prometheus.Histogram
+	toPush        prometheus.Histogram
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
+	return &metrics{
+		messages:      counter("caac_messages_total", "Messages posted, by outcome.", "outcome"),
+		decisions:     counter("caac_decisions_total", "Decisions, by channel and reason.", "channel", "reason"),
+		ends:          counter("caac_deliveries_ended_total", "Deliveries that came to their end.", "end", "reason"),
+		reachedNobody: prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_reached_nobody_total", Help: "Messages that reached nobody."}),
+		deadlines:     prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_deadlines_total", Help: "Confirmation deadlines settled."}),
+		pushAnswers:   counter("caac_push_answers_total", "Answers of push services, by host and class.", "host", "class"),
+		receipts:      counter("caac_receipts_total", "Receipts of service workers.", "kind", "event"),
+		drops:         counter("caac_sockets_dropped_total", "Sockets the hub closed, by reason.", "reason"),
+		refusals:      counter("caac_sockets_refused_total", "Sockets refused at hello, by reason.", "reason"),
+		toFrame: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "caac_message_to_frame_seconds", Help: "From a message's acceptance to its frame queued for a socket.", Buckets: buckets,
+		}),
+		toPush: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "caac_message_to_push_seconds", Help: "From a message's acceptance to the push service's acceptance.", Buckets: buckets,
+		}),
+	}
+}
+
+// register registers everything, with gauges read from the hub when asked.
+func (m *metrics) register(r prometheus.Registerer, h *Hub) error {
+	for _, c := range []prometheus.Collector{
+		m.messages, m.decisions, m.ends, m.reachedNobody, m.deadlines, m.pushAnswers, m.receipts,
+		m.drops, m.refusals, m.toFrame, m.toPush, &gauges{h},
+	} {
+		if err := r.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *metrics) dropped(reason string) { m.drops.WithLabelValues(reason).Inc() }
+func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+
+func (m *metrics) decided(d notify.Decision) {
+	m.decisions.WithLabelValues(string(d.Channel), string(d.Reason)).Inc()
+}
+
+// settled counts a record all of whose deliveries have ended.
+func (m *metrics) settled(f *notify.Fanout) {
+	for i := range f.Deliveries {
+		m.ends.WithLabelValues(string(f.Deliveries[i].End), string(f.Deliveries[i].EndReason)).Inc()
+	}
+	if f.Parts <= 1 && reachedNobody(f.Deliveries) {
+		m.reachedNobody.Inc()
+	}
+}
+
+func (m *metrics) framed(msg *notify.Message) {
+	if !msg.Accepted.IsZero() {
+		m.toFrame.Observe(time.Since(msg.Accepted).Seconds())
+	}
+}
+
+func (m *metrics) pushed(accepted time.Time) { m.toPush.Observe(time.Since(accepted).Seconds()) }
+
+// gauges are read from the hub when they are asked for.
+type gauges struct{ h *Hub }
+
+var (
+	socketsDesc  = prometheus.NewDesc("caac_sockets", "Open sockets, by presence.", []string{"presence"}, nil)
+	dueDesc      = prometheus.NewDesc("caac_due", "Due work not done yet, by kind.", []string{"kind"}, nil)
+	overdueDesc  = prometheus.NewDesc("caac_due_oldest_seconds", "Age of the oldest overdue work, by kind.", []string{"kind"}, nil)
+	laneDesc     = prometheus.NewDesc("caac_push_waiting", "Pushes that wait for their host's lane.", []string{"host"}, nil)
+	allPresences = []notify.Presence{notify.Hidden, notify.Visible, notify.Active}
+	allKinds     = []notify.DueKind{notify.DueFanout, notify.DueAssign, notify.DueAnswered, notify.DueDeadline, notify.DueRing, notify.DueSend}
+)
+
+func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+	ch <- socketsDesc
+	ch <- dueDesc
+	ch <- overdueDesc
+	ch <- laneDesc
+}
+
+func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, label string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
+	}
+	tally := g.h.sockets.tally()
+	for _, p := range allPresences {
+		gauge(socketsDesc, float64(tally[p]), p.String())
+	}
+	for host, n := range g.h.lanes.waiting() {
+		gauge(laneDesc, float64(n), host)
+	}
+	ctx, cancel := context.WithTimeout(g.h.base, 2*time.Second)
+	defer cancel()
+	pending, err := g.h.store.Pending(ctx, time.Now())
+	if err != nil {
+		return
+	}
+	for _, k := range allKinds {
+		gauge(dueDesc, float64(pending[k].Count), string(k))
+		gauge(overdueDesc, pending[k].Oldest.Seconds(), string(k))
+	}
+}

@@ -1,0 +1,433 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"caac-hub/hub/notify"
+	"caac-hub/hub/wire"
+)
+
+// Times of the socket protocol.
+const (
+	helloTimeout = 5 * time.Second
+	renewEvery   = 15 * time.Second // what pages are told
+	leaseTime    = 45 * time.Second // a claim to be visible not renewed for this long ends
+	quietTime    = 25 * time.Second // a socket not heard of for this long is pinged
+	pingTimeout  = 10 * time.Second
+)
+
+// socket is one open page of a login. agent, device and id never change after
+// hello; page belongs to the registry's lock; the rest says who guards it.
+type socket struct {
+	hub    *Hub
+	conn   *websocket.Conn
+	remote string
+	id     string
+	agent  string
+	device string
+	page   page
+	out    outbox
+
+	mu      sync.Mutex // guards below
+	expires time.Time  // of the token; zero: never
+	heard   time.Time
+	pinging bool
+	limit   *rate.Limiter
+}
+
+// ServeSocket takes over an accepted WebSocket and returns at once; the hub
+// reads it in a goroutine of its own and closes it. remote is the client's
+// address, for limits.
+func (h *Hub) ServeSocket(c *websocket.Conn, remote string) {
+	if !h.open(1) {
+		c.Close(wire.CloseDrain, "this node is going")
+		return
+	}
+	go func() {
+		defer h.wg.Done()
+		defer c.CloseNow()
+		s := &socket{hub: h, conn: c, remote: remote}
+		c.SetReadLimit(wire.MaxFrame)
+		if !s.greet() {
+			return
+		}
+		s.read()
+		s.gone()
+	}()
+}
+
+// refuse says why there will be no socket.
+func (s *socket) refuse(code int, reason string) {
+	s.close(&closing{websocket.StatusCode(code), reason})
+}
+
+// greet reads the hello and registers the socket. It reports whether there is a
+// socket to read.
+func (s *socket) greet() bool {
+	h := s.hub
+	ctx, cancel := context.WithTimeout(h.base, helloTimeout)
+	defer cancel()
+	var f wire.Client
+	if err := s.next(ctx, &f); err != nil {
+		switch {
+		case errors.As(err, new(*badFrame)):
+			s.refuse(wire.CloseBadFrame, clip(err.Error()))
+		case ctx.Err() != nil:
+			s.refuse(wire.CloseNoHello, "no hello within 5 s")
+		}
+		h.metrics.refused("hello")
+		return false
+	}
+	if f.Type != wire.TypeHello {
+		s.refuse(wire.CloseNoHello, "the first frame must be hello")
+		h.metrics.refused("hello")
+		return false
+	}
+	claims, err := h.auth.Authenticate(ctx, f.Token)
+	if err != nil {
+		s.refuse(wire.CloseBadToken, clip(AsError(err).Message))
+		h.metrics.refused("token")
+		return false
+	}
+	dev, key, err := h.login(ctx, claims.Agent, &f)
+	if err != nil {
+		s.refuse(closeCodeFor(err), clip(AsError(err).Message))
+		h.metrics.refused("login")
+		return false
+	}
+	s.id, s.agent, s.device = newID(), claims.Agent, dev
+	s.expires, s.heard = claims.Expires, time.Now()
+	s.limit = rate.NewLimiter(rate.Limit(h.limits.FramesPerSecond), int(3*h.limits.FramesPerSecond))
+	if over := h.sockets.add(s, h.limits); over != "" {
+		s.refuse(wire.CloseTooManyTabs, "too many open pages of this "+over)
+		h.metrics.refused("limit_" + over)
+		return false
+	}
+	// Registered as hidden: from here on every change reaches the socket, so that
+	// the state read next, and what is queued behind it, miss nothing.
+	if err := s.welcome(ctx, f.Version, key); err != nil {
+		h.sockets.remove(s)
+		s.refuse(wire.CloseUnavailable, "the store is unavailable")
+		return false
+	}
+	if f.State != nil {
+		s.claim(f.State)
+	}
+	h.changed(Event{Kind: "presence", Agent: s.agent})
+	return true
+}
+
+func closeCodeFor(err error) int {
+	switch AsError(err).Kind {
+	case Unavailable, Internal:
+		return wire.CloseUnavailable
+	case TooMany:
+		return wire.CloseTooManyTabs
+	}
+	return wire.CloseBadToken
+}
+
+// read reads frames until the socket ends.
+func (s *socket) read() {
+	for {
+		var f wire.Client
+		err := s.next(s.hub.base, &f)
+		if errors.As(err, new(*badFrame)) {
+			s.end(wire.CloseBadFrame, clip(err.Error()))
+			s.hub.metrics.dropped("bad_frame")
+			s.waitClosed()
+			return
+		}
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.heard = time.Now()
+		ok := s.limit.Allow()
+		s.mu.Unlock()
+		if !ok {
+			s.end(wire.CloseTooMany, "too many frames")
+			s.hub.metrics.dropped("flood")
+			s.waitClosed()
+			return
+		}
+		if err := s.handle(&f); err != nil {
+			e := AsError(err)
+			switch e.Kind {
+			case Unavailable, Internal:
+				s.hub.log.Warn("frame failed", "type", f.Type, "agent", s.agent, "error", err)
+			default:
+				s.end(wire.CloseBadFrame, clip(e.Message))
+				s.waitClosed()
+				return
+			}
+		}
+	}
+}
+
+// waitClosed reads on, unheard, until the close is done: a closing handshake
+// needs a reader.
+func (s *socket) waitClosed() {
+	ctx, cancel := context.WithTimeout(s.hub.base, closeGrace)
+	defer cancel()
+	for {
+		if _, r, err := s.conn.Reader(ctx); err != nil {
+			return
+		} else if _, err := io.Copy(io.Discard, r); err != nil {
+			return
+		}
+	}
+}
+
+// badFrame is a frame that is not of the protocol.
+type badFrame struct{ why string }
+
+func (e *badFrame) Error() string { return e.why }
+
+var frameBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// next reads one frame. An error that is not a *badFrame ends the socket.
+func (s *socket) next(ctx context.Context, f *wire.Client) error {
+	typ, r, err := s.conn.Reader(ctx)
+	if err != nil {
+		return err
+	}
+	if typ != websocket.MessageText {
+		return &badFrame{"frames are text"}
+	}
+	buf := frameBuffers.Get().(*bytes.Buffer)
+	defer frameBuffers.Put(buf)
+	buf.Reset()
+	if _, err := buf.ReadFrom(r); err != nil {
+		return err
+	}
+	d := json.NewDecoder(buf)
+	d.DisallowUnknownFields()
+	if err := d.Decode(f); err != nil {
+		return &badFrame{"not a frame: " + err.Error()}
+	}
+	return nil
+}
+
+// handle does what a frame asks. An error of kind Invalid ends the socket.
+func (s *socket) handle(f *wire.Client) error {
+	h := s.hub
+	ctx, cancel := context.WithTimeout(h.base, 10*time.Second)
+	defer cancel()
+	switch f.Type {
+	case wire.TypeState:
+		if f.State == nil {
+			return invalid("state", "a state frame carries state")
+		}
+		s.claim(f.State)
+		if f.Permission != "" {
+			_, err := h.setDevice(ctx, s.device, DeviceInput{Permission: &f.Permission})
+			return err
+		}
+		return nil
+	case wire.TypeAck:
+		if f.Rendered == nil {
+			return invalid("rendered", "an ack frame says rendered: true or false")
+		}
+		h.partitionOf(s.agent).post(&ackOp{delivery: f.ID, socket: s, rendered: *f.Rendered, detail: clip(f.Detail)})
+		return nil
+	case wire.TypeRead:
+		err := h.Read(ctx, s.agent, f.Conversation, f.Upto)
+		if AsError(err) != nil && AsError(err).Kind == NotFound {
+			return nil
+		}
+		return err
+	case wire.TypeDuty:
+		if f.OnDuty == nil {
+			return invalid("on_duty", "a duty frame says on_duty: true or false")
+		}
+		err := h.SetOwnDuty(ctx, s.agent, *f.OnDuty)
+		if AsError(err) != nil && AsError(err).Kind == Forbidden {
+			s.sendDuty()
+			return nil
+		}
+		return err
+	case wire.TypeRefresh:
+		if f.Token != "" {
+			claims, err := h.auth.Authenticate(ctx, f.Token)
+			switch {
+			case err != nil:
+				s.end(wire.CloseBadToken, clip(AsError(err).Message))
+				return nil
+			case claims.Agent != s.agent:
+				s.end(wire.CloseForeign, "the token names another agent")
+				return nil
+			}
+			s.mu.Lock()
+			s.expires = claims.Expires
+			s.mu.Unlock()
+		}
+		return s.welcome(ctx, 0, "")
+	case wire.TypeBye:
+		if f.Logout {
+			return h.endLogin(ctx, s.agent, s.device)
+		}
+		s.end(int(websocket.StatusNormalClosure), "")
+		return nil
+	case wire.TypeHello:
+		return invalid("type", "hello comes once, as the first frame")
+	}
+	return invalid("type", "type must be one of state, ack, read, duty, refresh, bye")
+}
+
+// claim takes the page's word for its state, and has what this socket was to
+// confirm decided again if the page turned hidden.
+func (s *socket) claim(p *wire.PageState) {
+	before, after := s.hub.sockets.claim(s, p.Visibility == "visible", p.Focus, p.Viewing, time.Now())
+	if before >= notify.Visible && after < notify.Visible {
+		s.hub.partitionOf(s.agent).post(&lostOp{socket: s, why: "the page turned hidden"})
+	}
+	if before != after {
+		s.hub.changed(Event{Kind: "presence", Agent: s.agent})
+	}
+}
+
+// gone takes the socket out of everything.
+func (s *socket) gone() {
+	s.out.mu.Lock()
+	s.out.ended = true
+	s.out.frames, s.out.counts = nil, nil
+	s.out.mu.Unlock()
+	if s.hub.sockets.remove(s) {
+		s.hub.partitionOf(s.agent).post(&lostOp{socket: s, why: "the page went away"})
+		s.hub.changed(Event{Kind: "presence", Agent: s.agent})
+	}
+}
+
+// welcome sends full state. have is the version the page shows.
+func (s *socket) welcome(ctx context.Context, have int64, key string) error {
+	h := s.hub
+	a, err := h.dir.agent(ctx, s.agent)
+	if err != nil {
+		return err
+	}
+	d, err := h.dir.device(ctx, s.device)
+	if err != nil {
+		return err
+	}
+	s.dropCounts()
+	u, err := h.store.Unread(ctx, s.agent, 200)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	expires := s.expires
+	s.mu.Unlock()
+	w := wire.Welcome{
+		Type: wire.TypeWelcome, Socket: s.id, Agent: a.ID, Name: a.Name,
+		Device: wire.DeviceAuth{ID: d.ID, Key: key}, Code: deviceCode(d.ID),
+		OnDuty: a.OnDuty, Duty: h.pageDuty, Settings: settingsOf(a, d),
+		Version: u.Version, Total: u.Total, VAPID: h.VAPID(),
+		RenewSeconds: int(renewEvery / time.Second),
+	}
+	if !expires.IsZero() {
+		w.Expires = expires.Unix()
+	}
+	if have != 0 && have == u.Version {
+		w.Same = true
+	} else {
+		w.Conversations = make([]wire.Change, 0, len(u.Conversations))
+		for _, c := range u.Conversations {
+			w.Conversations = append(w.Conversations, wire.Change{Conversation: c.Conversation, Unread: c.Unread, Seq: c.Seq})
+		}
+	}
+	s.queue(encode(w))
+	return nil
+}
+
+func (s *socket) sendDuty() {
+	if a, err := s.hub.dir.agent(s.hub.base, s.agent); err == nil {
+		s.send(encode(wire.DutyFrame{Type: wire.TypeDuty, OnDuty: a.OnDuty}))
+	}
+}
+
+// watchSockets ends leases and tokens, and pings the quiet, until ctx ends.
+func (h *Hub) watchSockets(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		for _, s := range h.sockets.lapse(now.Add(-leaseTime)) {
+			h.partitionOf(s.agent).post(&lostOp{socket: s, why: string(notify.LeaseExpired)})
+			h.changed(Event{Kind: "presence", Agent: s.agent})
+		}
+		for _, s := range h.sockets.all() {
+			s.mu.Lock()
+			expired := !s.expires.IsZero() && !now.Before(s.expires)
+			ping := !s.pinging && now.Sub(s.heard) >= quietTime
+			s.pinging = s.pinging || ping
+			s.mu.Unlock()
+			if expired {
+				s.end(wire.CloseTokenEnded, "the token ended")
+			} else if ping && h.open(1) {
+				go s.ping()
+			}
+		}
+	}
+}
+
+// ping finds out whether the peer still answers; if not, the connection is closed.
+func (s *socket) ping() {
+	defer s.hub.wg.Done()
+	ctx, cancel := context.WithTimeout(s.hub.base, pingTimeout)
+	defer cancel()
+	err := s.conn.Ping(ctx)
+	s.mu.Lock()
+	s.heard, s.pinging = time.Now(), false
+	s.mu.Unlock()
+	if err != nil {
+		s.conn.CloseNow()
+	}
+}
+
+// flushSoon has the socket's counts sent after countsDelay.
+func (h *Hub) flushSoon(s *socket) {
+	h.flush.mu.Lock()
+	defer h.flush.mu.Unlock()
+	h.flush.sockets = append(h.flush.sockets, s)
+	if len(h.flush.sockets) == 1 {
+		time.AfterFunc(countsDelay, h.flushNow)
+	}
+}
+
+func (h *Hub) flushNow() {
+	h.flush.mu.Lock()
+	ss := h.flush.sockets
+	h.flush.sockets = nil
+	h.flush.mu.Unlock()
+	for _, s := range ss {
+		s.flushCounts()
+	}
+}
+
+// clip cuts text to what a close frame can carry.
+func clip(s string) string {
+	if len(s) <= 120 {
+		return s
+	}
+	s = s[:120]
+	for !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
