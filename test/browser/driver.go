@@ -8,7 +8,6 @@ package browser
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"caac-hub/test/process"
 )
@@ -79,9 +78,6 @@ type Message struct {
 	// Thrown: an exception nobody caught, not a call of the console.
 	Thrown bool
 }
-
-// ErrNotSupported is what a driver answers with for what its browser cannot do.
-var ErrNotSupported = errors.New("this browser cannot do that")
 
 // Wrap makes an expression that evaluates to the JSON of what expression comes to.
 func Wrap(expression string) string {
