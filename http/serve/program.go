@@ -60,43 +60,45 @@ type Program struct {
 
 // New opens the data folder, making at the first start what it must hold, and
 // listens. A port that is in use answers a *TakenError.
-func New(ctx context.Context, o Options) (p *Program, err error) {
+func New(ctx context.Context, o Options) (*Program, error) {
+	p := &Program{config: o.Config, log: o.Log, endAuth: func() {}}
+	if err := p.open(ctx, o); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Program) open(ctx context.Context, o Options) (err error) {
 	c := o.Config
-	p = &Program{config: c, log: o.Log, endAuth: func() {}}
-	defer func() {
-		if err != nil {
-			p.Close()
-		}
-	}()
 	// The port first: of two programs on one port the second shall say so, even
 	// where they also share the data folder.
 	if p.listeners, err = listen(ctx, c.Listen); err != nil {
-		return nil, err
+		return err
 	}
 	if c.PublicURL == "" {
 		c.PublicURL = p.URL()
 	}
 	p.config.PublicURL = c.PublicURL
 	if p.store, err = openStore(ctx, c, o.Log); err != nil {
-		return nil, err
+		return err
 	}
 	ring, err := vapidKeys(ctx, p.store)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	receipts, err := ensureSecret(ctx, p.store, metaReceipt)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	secret, err := tokenSecret(ctx, p.store, c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if p.keyFile, err = firstAPIKey(ctx, p.store, c.DataDir); err != nil {
-		return nil, err
+		return err
 	}
 	if p.sender, err = newSender(o, ring); err != nil {
-		return nil, err
+		return err
 	}
 	authCtx, endAuth := context.WithCancel(context.WithoutCancel(ctx))
 	p.endAuth = endAuth
@@ -110,7 +112,7 @@ func New(ctx context.Context, o Options) (p *Program, err error) {
 		Log:      o.Log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	metrics := newMetrics(o.Version)
 	p.hub, err = hub.New(hub.Options{
@@ -136,7 +138,7 @@ func New(ctx context.Context, o Options) (p *Program, err error) {
 		},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.code = demoCode(c)
 	p.server, err = hubhttp.New(hubhttp.Options{
@@ -160,15 +162,15 @@ func New(ctx context.Context, o Options) (p *Program, err error) {
 		Secret:        secret,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if p.control, err = listenControl(c.DataDir); err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return fmt.Errorf("control socket: %w", err)
 	}
 	if p.control == nil {
 		o.Log.WarnContext(ctx, "no control socket: the data folder's path is too long for one; vapid, apikey and token work only while the hub is stopped", "data_dir", c.DataDir)
 	}
-	return p, nil
+	return nil
 }
 
 func newSender(o Options, ring *push.KeyRing) (*push.Sender, error) {
