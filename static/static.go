@@ -4,9 +4,9 @@ package static
 
 import "embed"
 
-// FS has sw.js and sdk/ (the browser SDK) at its root.
+// FS has sw.js, sdk/ (the browser SDK) and demo/ (the demo's pages) at its root.
 // sw.js loads its code from sdk/ beside it and controls the pages below its own
 // folder, so it belongs at the root of the pages' origin.
 //
-//go:embed sw.js sdk
+//go:embed sw.js sdk demo
 var FS embed.FS

@@ -300,7 +300,7 @@ export function connect(options) {
 
   /** @returns {Self | null} */
   function self() {
-    return welcome && { agent: welcome.agent, name: welcome.name, code: welcome.code, onDuty, mayDuty: welcome.duty };
+    return welcome && { agent: welcome.agent, name: welcome.name, device: welcome.device.id, code: welcome.code, onDuty, mayDuty: welcome.duty };
   }
 
   /**

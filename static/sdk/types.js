@@ -65,7 +65,7 @@
  * @typedef {'connecting' | 'online' | 'waiting' | 'logged_out' | 'refused' | 'closed'} State
  */
 /** @typedef {{total: number, version: number, conversations: Change[]}} Counts */
-/** @typedef {{agent: string, name: string, code: string, onDuty: boolean, mayDuty: boolean}} Self */
+/** @typedef {{agent: string, name: string, device: string, code: string, onDuty: boolean, mayDuty: boolean}} Self */
 /**
  * What came of an attempt to get push. `side` names who did not do their part;
  * `detail` says it in a sentence.
