@@ -26,10 +26,14 @@ func newLanes(ctx context.Context, wg *sync.WaitGroup) *lanes {
 	return &lanes{ctx: ctx, wg: wg, hosts: map[string]*lane{}}
 }
 
-// submit runs fn in the host's lane. team says that it gives way to others.
+// submit runs fn in the host's lane. team says that it gives way to others. Once
+// the lanes' context has ended nothing is run: what is due stays due.
 func (l *lanes) submit(host string, team bool, fn func(context.Context)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return
+	}
 	ln := l.hosts[host]
 	if ln == nil {
 		ln = &lane{}

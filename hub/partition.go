@@ -48,6 +48,12 @@ func newPartition(h *Hub, n int) *partition {
 // post hands an operation over. When the hub has ended, the operation is told so.
 func (p *partition) post(o op) {
 	select {
+	case <-p.h.ended:
+		o.done(nil, errEnded)
+		return
+	default:
+	}
+	select {
 	case p.in <- o:
 	case <-p.h.ended:
 		o.done(nil, errEnded)

@@ -283,7 +283,7 @@ func (o *ringOp) stage(s *step) error {
 func (p *partition) sendRing(ctx context.Context, key, agent, device string) {
 	take := &takeOp{key: key, opResult: awaited()}
 	p.post(take)
-	if err := <-take.reply; err != nil || take.out == nil {
+	if err := take.wait(p.h.storeCtx); err != nil || take.out == nil {
 		p.post(&idleOp{key})
 		return
 	}

@@ -139,7 +139,9 @@ func (h *Hub) reassign(ctx context.Context, d notify.Due) error {
 	gained := slices.DeleteFunc(slices.Clone(responsible), func(id string) bool { return slices.Contains(before, id) })
 	from, to := c.Answered+1, b.Upto
 	if len(gained) == 0 || from > to {
-		go h.finishAfter(withdrawn, d)
+		if h.open(1) {
+			go h.finishAfter(withdrawn, d)
+		}
 		return nil
 	}
 	msg := notify.Message{Conversation: b.Conversation, ID: c.Newest, Seq: c.Seq}
@@ -165,10 +167,11 @@ func (h *Hub) reassign(ctx context.Context, d notify.Due) error {
 	return nil
 }
 
-// finishAfter deletes due work once the operations it made are done.
+// finishAfter, which the drain waits for, deletes due work once the operations it made are done.
 func (h *Hub) finishAfter(ops []*withdrawOp, d notify.Due) {
+	defer h.wg.Done()
 	for _, o := range ops {
-		if err := <-o.reply; err != nil {
+		if err := o.wait(h.storeCtx); err != nil {
 			return // the lease ends and it is done again
 		}
 	}
@@ -212,7 +215,7 @@ func (h *Hub) answered(ctx context.Context, d notify.Due) error {
 	go func() {
 		defer h.wg.Done()
 		for _, o := range ops {
-			if err := <-o.reply; err != nil {
+			if err := o.wait(h.storeCtx); err != nil {
 				return
 			}
 		}

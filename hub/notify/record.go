@@ -79,8 +79,8 @@ func (f *Fanout) Ended() bool {
 type DueKind string
 
 const (
-	DueFanout   DueKind = "fanout"   // decide an accepted message; key: message
-	DueAssign   DueKind = "assign"   // carry out a new assignment; in the conversation's partition
+	DueFanout   DueKind = "fanout"   // decide an accepted message; its body is a Ref
+	DueAssign   DueKind = "assign"   // carry out a new assignment; its body is an AssignBody
 	DueAnswered DueKind = "answered" // move every cursor of a conversation
 	DueDeadline DueKind = "deadline" // settle what no page confirmed; key: message
 	DueRing     DueKind = "ring"     // the ring of one login and conversation: waiting push, retry, burst window
@@ -111,7 +111,7 @@ type DueRef struct {
 type Accept struct {
 	Message Message
 	// Conversation, when set, is upserted in the same step: an Assignment whose
-	// Version is not above the stored one is stale and ignored; Version 0 means
+	// Version is not above the stored one is stale and ignored (-1: none came); Version 0 means
 	// one above the stored one if agent or team differ. An empty Contact leaves
 	// the stored one.
 	Conversation *Conversation
