@@ -61,6 +61,10 @@ func backup(ctx context.Context, from, file string) (err error) {
 		return err
 	}
 	defer c.close()
+	// The copy counts as a change; the file itself stays open for reading only.
+	if err := c.script("PRAGMA query_only=0"); err != nil {
+		return err
+	}
 	if err := c.scriptContext(ctx, "VACUUM INTO "+quote(file)); err != nil {
 		return err
 	}
