@@ -64,6 +64,7 @@ export function connect(options) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let renewing;
   let asked = Date.now();
+  let lastClick = '';
   /** @type {Map<string, number>} reads, to be told again after a broken connection */
   const reads = new Map();
   /** @type {(() => void)[]} */
@@ -76,6 +77,7 @@ export function connect(options) {
       socket.wake(doubt);
       void followRoute();
     },
+    tick: () => socket.wake(false),
   });
 
   const socket = createSocket({
@@ -146,6 +148,10 @@ export function connect(options) {
   function onWelcome(w, fresh) {
     clearTimeout(refreshing);
     refreshing = undefined;
+    if (welcome && welcome.agent !== w.agent) {
+      Object.assign(shown, nothingShown());
+      reads.clear();
+    }
     welcome = w;
     settings = w.settings;
     if (w.device.key) keepDevice(w.device);
@@ -176,7 +182,7 @@ export function connect(options) {
   /** @param {Welcome} w */
   async function mend(w) {
     try {
-      if (await push.repair(await registration, w.settings.device, w.vapid, api)) refresh();
+      if (await push.repair(await registration, w.settings.device, w.vapid, api)) refresh(true);
     } catch {
       // Tried again at the next start; until then the hub says what it has.
     }
@@ -217,9 +223,12 @@ export function connect(options) {
       d.agent === agent && d.conversation && gone(d.conversation) && !((d.version ?? 0) > version));
   }
 
-  /** Asks for everything, until it came. */
-  function refresh() {
-    if (refreshing) return;
+  /**
+   * Asks for everything, until it came.
+   * @param {boolean} [again] what is on its way may be older than what is asked for
+   */
+  function refresh(again) {
+    if (refreshing && !again) return;
     socket.send({ type: 'refresh', version: shown.whole });
     refreshLater();
   }
@@ -265,14 +274,22 @@ export function connect(options) {
   async function followRoute() {
     if (!welcome || document.visibilityState !== 'visible') return;
     const agent = welcome.agent;
+    /** @type {{conversation: string, click: string} | null} */
     let mine = null;
     await update('route', (route) => {
       if (!route || Date.now() - route.at > ROUTE_HOLDS) return undefined;
       if (route.agent !== agent) return route;
-      mine = route.conversation;
+      mine = route;
       return undefined;
     });
-    if (mine) open(mine);
+    if (mine) followClick(/** @type {any} */ (mine));
+  }
+
+  /** @param {{conversation: string, click: string}} c it comes by message and by storage, whichever arrives */
+  function followClick({ conversation, click }) {
+    if (click === lastClick) return;
+    lastClick = click;
+    open(conversation);
   }
 
   /** @param {boolean} on */
@@ -364,7 +381,7 @@ export function connect(options) {
         const go = () => {
           if (m.agent && m.agent !== welcome?.agent) return;
           void take('route');
-          open(m.conversation);
+          followClick(m);
         };
         return welcome ? go() : void whenWelcome.push(go);
       }
@@ -447,14 +464,14 @@ export function connect(options) {
         api,
         asked: lookAtPermission,
       }).then((result) => {
-        if (result.ok) refresh();
+        if (result.ok) refresh(true);
         return result;
       });
     },
     /** Ends push on this device; permission stays. */
     async disablePush() {
       await push.disable(await registration, api);
-      refresh();
+      refresh(true);
     },
     /**
      * This device's status switch.
@@ -462,7 +479,7 @@ export function connect(options) {
      */
     async deviceSwitch(on) {
       await api('PATCH', 'v1/device', { on });
-      refresh();
+      refresh(true);
     },
     /**
      * The agent's preferences, on all devices. Absent members stay.
@@ -470,7 +487,7 @@ export function connect(options) {
      */
     async preferences(change) {
       await api('PATCH', 'v1/me/preferences', change);
-      refresh();
+      refresh(true);
     },
     /** @returns {Promise<TestResult>} */
     deviceTest() {
@@ -497,9 +514,13 @@ export function connect(options) {
     },
     /** Ends this login. */
     async logout() {
+      try {
+        await api('POST', 'v1/logout');
+      } catch (e) {
+        if (!socket.send({ type: 'bye', logout: true })) throw e;
+      }
       forgetLogin();
-      socket.close({ type: 'bye', logout: true });
-      await api('POST', 'v1/logout');
+      socket.close();
     },
     /** Leaves; the login stays, and push reaches it. */
     close() {

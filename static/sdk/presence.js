@@ -10,9 +10,10 @@ const RECENT = 5_000;
 /**
  * Calls tell whenever the state changes, and while the page is visible again
  * every so often: visibility is a claim that lapses.
- * @param {{tell: (state: PageState) => void, wake: (slept: boolean) => void}} on wake: the page may have slept through something
+ * @param {{tell: (state: PageState) => void, wake: (slept: boolean) => void, tick: () => void}} on
+ *   wake: the page may have slept through something; tick: it is still visible
  */
-export function watchPresence({ tell, wake }) {
+export function watchPresence({ tell, wake, tick: awake }) {
   let viewing = '';
   let gone = false;
   let told = '';
@@ -51,7 +52,9 @@ export function watchPresence({ tell, wake }) {
     const slept = Date.now() - ticked > 2 * renewMillis + 1_000;
     ticked = Date.now();
     if (slept) wake(true);
-    if (state().visibility === 'visible') send(true);
+    if (state().visibility !== 'visible') return;
+    send(true);
+    awake();
   };
   const restart = () => {
     clearInterval(timer);

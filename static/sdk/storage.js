@@ -5,7 +5,7 @@
  *     hub     {url, device, vapid}                       how the worker reaches the hub
  *     badges  {[agent]: {total, version}}                newest known of each login here
  *     shown   [delivery id …]                            what this device has notified, newest last
- *     route   {agent, conversation, at}                  what a click asked for
+ *     route   {agent, conversation, click, at}           what a click asked for
  *     pages   {[agent]: pathname}                        where the agent's page stands
  * @module
  */

@@ -335,11 +335,12 @@
   /** @param {any} data of a notification */
   async function open(data) {
     const { agent, conversation, navigate } = data;
-    if (conversation) await update('route', () => ({ agent, conversation, at: Date.now() }));
+    const click = String(Math.random());
+    if (conversation) await update('route', () => ({ agent, conversation, click, at: Date.now() }));
     const page = await pageFor(data);
     if (page) {
       try {
-        if (conversation) page.postMessage({ type: 'caac-open', conversation, agent });
+        if (conversation) page.postMessage({ type: 'caac-open', conversation, agent, click });
         await page.focus();
         return;
       } catch {
