@@ -117,7 +117,7 @@ func (p *Page) Wait(what string, within time.Duration, expression string) {
 		select {
 		case <-time.After(step):
 		case <-ctx.Done():
-			p.t.Fatalf("%s: waited %v in vain for %s: %.200s (%v)", p.b.name, within, what, expression, failure)
+			p.t.Fatalf("%s: waited %v in vain for %s: %.200s (last: %v); pages said: %v", p.b.name, within, what, expression, failure, p.b.Problems())
 		}
 	}
 }

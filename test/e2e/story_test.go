@@ -1,0 +1,302 @@
+//go:build linux && e2e
+
+// Package e2e tells whole stories: the real program, real browsers, encrypted
+// pushes through fakes of the push services, native notifications and clicks.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+
+	"caac-hub/config"
+	"caac-hub/http/serve"
+	"caac-hub/hub"
+	"caac-hub/hub/notify"
+	"caac-hub/static"
+	"caac-hub/test/browser"
+	"caac-hub/test/world"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = "the secret agent tokens are signed with in stories"
+
+// story is a world with a running hub and CAAC's pages on an origin of their own.
+type story struct {
+	*world.World
+	t        *testing.T
+	hub      string // the hub's origin
+	caac     string // CAAC's
+	dataDir  string
+	key      string // API key
+	messages int
+}
+
+// newStory starts everything but browsers; all ends with the test. Mei and Ken
+// are on duty, and are the team "support".
+func newStory(t *testing.T) *story {
+	t.Helper()
+	s := &story{World: world.New(t), t: t, dataDir: t.TempDir()}
+	s.servePages()
+	s.startHub()
+	for id, name := range map[string]string{"mei": "Mei", "ken": "Ken"} {
+		s.call("PUT", "/v1/agents/"+id, map[string]any{"name": name, "on_duty": true}, nil)
+	}
+	s.call("PUT", "/v1/teams/support", map[string]any{"name": "Support", "members": []string{"ken", "mei"}}, nil)
+	return s
+}
+
+// inBothBrowsers tells a story once in each browser.
+func inBothBrowsers(t *testing.T, tell func(s *story, b *browser.Browser)) {
+	t.Run("firefox", func(t *testing.T) {
+		s := newStory(t)
+		tell(s, s.Firefox())
+	})
+	t.Run("chromium", func(t *testing.T) {
+		s := newStory(t)
+		tell(s, s.Chromium())
+	})
+}
+
+func (s *story) startHub() {
+	s.t.Helper()
+	c := config.Default(config.Demo, s.dataDir)
+	c.Listen = "localhost:0"
+	c.DataDir = s.dataDir
+	c.Origins = []string{s.caac}
+	c.ConversationURL = s.caac + "/agent/{agent}?conversation={conversation}"
+	c.Auth.JWTSecret = secret
+	program, err := serve.New(s.t.Context(), serve.Options{
+		Config:      c,
+		Log:         slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		PushDial:    s.Net.Dial,
+		PushRootCAs: s.Net.Pool(),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.hub = program.URL()
+	key, err := os.ReadFile(filepath.Join(s.dataDir, serve.FirstKeyFile))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.key = strings.TrimSpace(string(key))
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- program.Run(ctx) }()
+	s.t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			s.t.Errorf("the hub: %v", err)
+		}
+	})
+}
+
+// servePages serves CAAC's origin: the SDK and its worker as the hub ships them,
+// and one page for every agent.
+func (s *story) servePages() {
+	s.t.Helper()
+	page, err := os.ReadFile("testdata/caac.html")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /", http.FileServerFS(static.FS))
+	mux.HandleFunc("GET /agent/{agent}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Write(bytes.ReplaceAll(page, []byte("{{hub}}"), []byte(s.hub)))
+	})
+	mux.HandleFunc("GET /token/{agent}", func(w http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
+			Subject: r.PathValue("agent"), IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour)),
+		}).SignedString([]byte(secret))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		io.WriteString(w, token)
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	server := &http.Server{Handler: mux}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.Serve(listener)
+	}()
+	s.t.Cleanup(func() {
+		server.Close()
+		<-done
+	})
+	s.caac = "http://localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+}
+
+// agent is an agent's page of CAAC, in some browser.
+type agent struct {
+	*browser.Page
+	s  *story
+	id string
+}
+
+// open opens an agent's page and waits until it is connected.
+func (s *story) open(b *browser.Browser, id string) *agent {
+	s.t.Helper()
+	a := &agent{b.Open(s.caac + "/agent/" + id), s, id}
+	a.waitConnected()
+	return a
+}
+
+func (a *agent) waitConnected() {
+	a.s.t.Helper()
+	a.Wait("the page to be connected", 15*time.Second, `window.caac?.state === "online"`)
+}
+
+// grant is the person allowing notifications from the page's banner, and the
+// page subscribing in the same click.
+func (a *agent) grant() {
+	a.s.t.Helper()
+	a.GrantNotifications()
+	var result struct {
+		OK     bool   `json:"ok"`
+		Reason string `json:"reason"`
+	}
+	a.Gesture("caac.client.enablePush()", &result)
+	if !result.OK {
+		a.s.t.Fatalf("%s could not enable push: %s", a.id, result.Reason)
+	}
+}
+
+// look makes the page view a conversation.
+func (a *agent) look(conversation string) {
+	a.s.t.Helper()
+	a.Eval("caac.client.viewing("+strconv.Quote(conversation)+")", nil)
+}
+
+// waitPresence waits until the hub sees the agent's strongest login so.
+func (a *agent) waitPresence(want notify.Presence) {
+	a.s.t.Helper()
+	a.s.wait(fmt.Sprintf("%s to be %s", a.id, want), 20*time.Second, func() bool {
+		var info struct{ Logins []struct{ Presence string } }
+		a.s.call("GET", "/v1/agents/"+a.id, nil, &info)
+		for _, l := range info.Logins {
+			if l.Presence == want.String() {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// hide looks at another tab, and waits until the hub knows.
+func (a *agent) hide() {
+	a.s.t.Helper()
+	a.Hide()
+	a.waitPresence(notify.Hidden)
+}
+
+// message posts a contact's text message in a conversation assigned to an agent.
+func (s *story) message(conversation, agent, text string) notify.Ref {
+	s.t.Helper()
+	return s.post(hub.MessageInput{
+		Conversation: hub.ConversationInput{ID: conversation, Contact: "Contact", Assignment: &hub.AssignmentInput{Agent: agent}},
+		Kind:         notify.Text,
+		Text:         text,
+	})
+}
+
+// post posts a message; without an id it gets the next one.
+func (s *story) post(m hub.MessageInput) notify.Ref {
+	s.t.Helper()
+	if m.ID == "" {
+		s.messages++
+		m.ID = "m" + strconv.Itoa(s.messages)
+	}
+	s.call("POST", "/v1/messages", m, nil)
+	return notify.Ref{Conversation: m.Conversation.ID, Message: m.ID}
+}
+
+// waitEnds waits until every delivery of a message has ended and returns them.
+func (s *story) waitEnds(ref notify.Ref) []notify.Delivery {
+	s.t.Helper()
+	var trace hub.Trace
+	s.wait("the end of message "+ref.Message, 15*time.Second, func() bool {
+		trace = hub.Trace{}
+		s.call("GET", "/v1/traces/"+url.PathEscape(ref.Conversation)+"/"+url.PathEscape(ref.Message), nil, &trace)
+		return !trace.Pending
+	})
+	return trace.Deliveries
+}
+
+// wantEnd fails the story unless the message's only delivery ended so.
+func (s *story) wantEnd(ref notify.Ref, channel notify.Channel, reason notify.Reason, end notify.End) {
+	s.t.Helper()
+	all := s.waitEnds(ref)
+	if len(all) != 1 || all[0].Channel != channel || all[0].Reason != reason || all[0].End != end {
+		text, _ := json.MarshalIndent(all, "", "  ")
+		s.t.Errorf("message %s: want %s, %s, %s; got %s", ref.Message, channel, reason, end, text)
+	}
+}
+
+func (s *story) wait(what string, within time.Duration, ok func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(within); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("waited %v in vain for %s", within, what)
+		}
+	}
+}
+
+// call is CAAC's backend calling the hub; any answer but 2xx fails the story.
+func (s *story) call(method, path string, in, out any) {
+	s.t.Helper()
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		body = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.hub+path, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+s.key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if response.StatusCode/100 != 2 {
+		s.t.Fatalf("%s %s: %d %s", method, path, response.StatusCode, data)
+	}
+	if out != nil {
+		if err := json.Unmarshal(data, out); err != nil {
+			s.t.Fatalf("%s %s: %v in %s", method, path, err, data)
+		}
+	}
+}
