@@ -2,6 +2,7 @@ package http
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -227,7 +228,11 @@ type ended struct {
 	Ended int `json:"ended"` // how many logins did
 }
 
+// endLogins ends one login, or all where the path names no device.
 func (s *Server) endLogins(c echo.Context) error {
+	if strings.HasSuffix(c.Path(), ":device") && param(c, "device") == "" {
+		return required("device")
+	}
 	n, err := s.hub.EndLogins(c.Request().Context(), param(c, "id"), param(c, "device"))
 	if err != nil {
 		return err
