@@ -27,7 +27,7 @@ type Config struct {
 	Mode      Mode   `key:"mode" help:"demo for trying it, production for agents at work" allowed:"demo or production"`
 	Listen    string `key:"listen" help:"where it listens; localhost means both loopback addresses" allowed:"host:port, e.g. localhost:8080; in demo mode a loopback address or localhost"`
 	PublicURL string `key:"public_url" help:"origin browsers reach the hub at; default in demo mode http://localhost with the port, in production the first origin" allowed:"https://host[:port] without a path; http:// for localhost only"`
-	DataDir   string `key:"data_dir" help:"folder of everything that must outlive the program" allowed:"an absolute path, or one relative to the working directory"`
+	DataDir   string `key:"data_dir" help:"folder of everything that must outlive the program; default under $XDG_STATE_HOME or ~/.local/state, on macOS ~/Library/Application Support" allowed:"an absolute path, or one relative to the working directory"`
 
 	Log struct {
 		Level  string `key:"log.level" help:"least level that is logged" allowed:"debug, info, warn or error"`

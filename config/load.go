@@ -293,13 +293,14 @@ func Table() string {
 	var b strings.Builder
 	b.WriteString("| key | environment | default | what for | allowed |\n|---|---|---|---|---|\n")
 	for _, k := range keys {
-		value := k.show(&demo)
-		if p := k.show(&production); p != value && k.name != "mode" {
+		value := strings.Trim(k.show(&demo), `"`)
+		if p := strings.Trim(k.show(&production), `"`); p != value && k.name != "mode" {
 			value += " (demo), " + p
 		}
-		if value == `""` || value == "[]" {
+		if value == "[]" {
 			value = ""
-		} else {
+		}
+		if value != "" {
 			value = "`" + value + "`"
 		}
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", k.name, k.env, value, k.help, k.allowed)

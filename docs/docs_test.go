@@ -47,6 +47,29 @@ func TestReadmeListsEveryConfigurationKey(t *testing.T) {
 	}
 }
 
+func TestOperationsExplainsEveryMetric(t *testing.T) {
+	metric := regexp.MustCompile(`(?:Name: +|NewDesc\(|counter\()"(caac_\w+)"`)
+	operations := read(t, "operations.md")
+	found := 0
+	for _, pattern := range []string{"../hub/*.go", "../push/*.go", "../http/*.go", "../http/serve/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			for _, m := range metric.FindAllStringSubmatch(read(t, file), -1) {
+				found++
+				if !regexp.MustCompile("`" + m[1] + "[`{]").MatchString(operations) {
+					t.Errorf("operations.md does not explain %s", m[1])
+				}
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("found %d metrics", found)
+	}
+}
+
 func TestLinksLeadSomewhere(t *testing.T) {
 	files, err := filepath.Glob("*.md")
 	if err != nil {

@@ -63,6 +63,12 @@ func OpenAdmin(ctx context.Context, c config.Config) (a Admin, done func() error
 	return &localAdmin{s, c}, s.Close, nil
 }
 
+// Running reports whether a hub runs on the configured data folder.
+func Running(ctx context.Context, c config.Config) bool {
+	_, ok := dialControl(ctx, c.DataDir)
+	return ok
+}
+
 // localAdmin works on an open store.
 type localAdmin struct {
 	store  *sqlite.Store

@@ -202,6 +202,12 @@ func TestTakenPortPrintsTheLineWithAnother(t *testing.T) {
 	}
 }
 
+func TestSecondHubOnOneFolderIsToldOfTheFirst(t *testing.T) {
+	s, url := hub(t)
+	s.fails(cli.Failed, "--data-dir ANOTHER-FOLDER", "--listen", strings.TrimPrefix(url, "http://"))
+	s.fails(cli.Failed, "in use", "--listen", "localhost:0")
+}
+
 func TestAbsentHubIsSaid(t *testing.T) {
 	// Nothing listens on port 9 of the loopback address.
 	s := shell{t, []string{"CAAC_DATA_DIR=" + t.TempDir(), "CAAC_LISTEN=127.0.0.1:9", "CAAC_API_KEY=key"}}

@@ -30,7 +30,11 @@ func (serveCmd) Run(ctx context.Context, w *world) error {
 	log := serve.NewLog(w.Stderr, c.Log.Level, c.Log.Format)
 	p, err := serve.New(ctx, serve.Options{Config: c, Log: log, Version: w.Version})
 	if taken := (*serve.TakenError)(nil); errors.As(err, &taken) && taken.Free != "" {
-		return fmt.Errorf("%w. Use another port:\n\n  %s --listen %s", err, w.Command, taken.Free)
+		other := w.Command + " --listen " + taken.Free
+		if serve.Running(ctx, c) {
+			return fmt.Errorf("%w. A hub runs on the data folder %s already; to run another one:\n\n  %s --data-dir ANOTHER-FOLDER", err, c.DataDir, other)
+		}
+		return fmt.Errorf("%w. Use another port:\n\n  %s", err, other)
 	}
 	if err != nil {
 		return err
