@@ -252,7 +252,7 @@ func (p *Program) Run(ctx context.Context) error {
 	defer p.Close()
 	quiet := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
 	front := &http.Server{
-		Handler:           p.server.Handler(),
+		Handler:           timelyBodies(p.server.Handler()),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
@@ -295,6 +295,23 @@ func (p *Program) Run(ctx context.Context) error {
 	}
 	p.log.InfoContext(ctx, "ended")
 	return errors.Join(err, p.Close())
+}
+
+// bodyTimeout is how long a request may take to bring its body.
+const bodyTimeout = 15 * time.Second
+
+// timelyBodies gives the reading of a body a deadline. http.Server.ReadTimeout
+// would do so too, and end every stream that takes longer.
+func timelyBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
+				http.Error(w, "this connection can't be given a deadline", http.StatusInternalServerError)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func served(err error) error {
