@@ -263,15 +263,21 @@ func unavailable(err error) error {
 func (s *Store) Ready(ctx context.Context) error {
 	return s.do(ctx, func(t *tx) error {
 		if s.failed {
-			// A tiny write may still fit into the room that a full disk has left.
-			if _, err := t.c.exec("INSERT INTO meta (name, rev, value) VALUES ('', 0, zeroblob(65536))"); err != nil {
-				return err
-			}
-			if _, err := t.c.exec("DELETE FROM meta WHERE name = ''"); err != nil {
+			if err := t.c.probe(); err != nil {
 				return err
 			}
 		}
 		_, err := t.c.exec("INSERT INTO state (name, value) VALUES ('ready', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1", t.micros())
 		return err
 	})
+}
+
+// probe writes more than may still fit into the room a full disk has left, and
+// removes it.
+func (c *conn) probe() error {
+	if _, err := c.exec("INSERT OR REPLACE INTO meta (name, rev, value) VALUES ('', 0, zeroblob(65536))"); err != nil {
+		return err
+	}
+	_, err := c.exec("DELETE FROM meta WHERE name = ''")
+	return err
 }

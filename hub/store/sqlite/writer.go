@@ -182,15 +182,26 @@ func (s *Store) attempt(batch []*op) (committing bool, err error) {
 }
 
 func (s *Store) rollback() {
-	if _, err := s.w.exec("ROLLBACK"); err != nil {
+	if _, err := s.w.exec("ROLLBACK"); err == nil {
+		return
+	}
+	// Some errors have SQLite roll back by itself; a new transaction tells.
+	if _, err := s.w.exec("BEGIN IMMEDIATE"); err != nil {
+		s.broken = true
+	} else if _, err := s.w.exec("ROLLBACK"); err != nil {
 		s.broken = true
 	}
 }
 
-// recover connects again and loads the memory from the database.
+// recover connects again and loads the memory from the database, once a write
+// succeeds.
 func (s *Store) recover() error {
 	c, err := openConn(s.file, false)
 	if err != nil {
+		return err
+	}
+	if err := c.probe(); err != nil {
+		c.close()
 		return err
 	}
 	s.w.close()
