@@ -171,7 +171,7 @@ const END_REASONS = {
  */
 export function endWords(d) {
   if (!d.end) return 'on its way…';
-  const why = d.end_reason && d.end !== 'none' ? (END_REASONS[d.end_reason] ?? d.end_reason.replaceAll('_', ' ')) : '';
+  const why = d.end_reason && d.end_reason !== d.reason ? (END_REASONS[d.end_reason] ?? d.end_reason.replaceAll('_', ' ')) : '';
   const events = new Set((d.events ?? []).map((e) => e.kind));
   const receipts = [events.has('displayed') && 'shown', events.has('clicked') && 'clicked', events.has('dismissed') && 'dismissed'].filter(Boolean);
   return [(ENDS[d.end] ?? d.end) + (why && `: ${why}`), ...receipts].filter(Boolean).join(', ');

@@ -128,7 +128,7 @@ export function profile(client) {
           await client.forget(d.device);
           await showDevices();
         }));
-        const s = d.settings ?? {};
+        const s = d.settings;
         const facts = [d.current && 'this device', d.presence, s.permission === 'granted' ? (s.subscribed ? 'push' : 'no push') : 'notifications not granted', !s.on && 'switch off'];
         return el('li', {},
           el('span.grow', {}, d.label || d.code, el('span.soft', {}, ` ${d.code} · ${facts.filter(Boolean).join(' · ')}`)),

@@ -7,7 +7,7 @@
  *
  * @module
  */
-/** @import {CountsFrame, NotifyFrame, Options, PushResult, PushTestResult, Self, Settings, State, StateInfo, TestResult, Welcome} from './types.js' */
+/** @import {CountsFrame, Login, NotifyFrame, Options, PushResult, PushTestResult, Self, Settings, State, StateInfo, TestResult, Welcome} from './types.js' */
 import { createApi, HubError } from './api.js';
 import { applyCounts, applyWelcome, nothingShown } from './counts.js';
 import { badgeCount, faviconCount, titleCount } from './indicators.js';
@@ -499,11 +499,10 @@ export function connect(options) {
     },
     /**
      * The devices the agent is logged in on.
-     * @returns {Promise<any[]>}
+     * @returns {Promise<Login[]>}
      */
     async devices() {
-      const answer = await api('GET', 'v1/me/devices');
-      return Array.isArray(answer) ? answer : (answer?.devices ?? []);
+      return (await api('GET', 'v1/me/devices')).logins;
     },
     /**
      * Ends the agent's login on a device.

@@ -71,6 +71,11 @@
  * `detail` says it in a sentence.
  * @typedef {{ok: boolean, side?: 'permission' | 'browser' | 'push_service' | 'hub', reason?: string, detail: string}} PushResult
  */
+/**
+ * One login of the agent.
+ * @typedef {{device: string, code: string, label: string, platform?: string, place?: string, since: string, seen: string,
+ *   presence: string, viewing?: string, sockets: number, settings: DeviceSettings, current?: boolean}} Login
+ */
 /** @typedef {{ok: boolean, detail: string}} TestResult */
 /** @typedef {{accepted: boolean, receivedMillis: number | null, silenced: string[], detail: string}} PushTestResult */
 
