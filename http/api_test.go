@@ -252,7 +252,7 @@ func TestAnswersCarrySecurityHeadersAndRequestID(t *testing.T) {
 	w := newWorld(t)
 	r := w.ask("GET", "/livez", "", "X-Request-Id", "abc")
 	for name, want := range map[string]string{
-		"X-Request-Id": "abc", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Server": "caac-hub/test",
+		"X-Request-Id": "abc", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Server": "caac-hub/test",
 	} {
 		if got := r.Header.Get(name); got != want {
 			t.Errorf("%s is %q", name, got)

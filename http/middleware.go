@@ -35,7 +35,7 @@ func (s *Server) outermost(version string, next http.Handler) http.Handler {
 		h.Set("X-Request-Id", id)
 		h.Set("Server", server)
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 		rec := &recorder{ResponseWriter: w}

@@ -23,17 +23,18 @@ const cookieName = "caac_demo"
 func (d *Demo) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := hostName(r.Host)
+		local := !forwarded(r)
 		switch {
-		case name == "localhost":
+		case local && name == "localhost":
 			next.ServeHTTP(w, r)
-		case isLoopback(name):
+		case local && isLoopback(name):
 			// Another origin has permissions of its own: pages have one, localhost.
 			if (r.Method == http.MethodGet || r.Method == http.MethodHead) && isPage(r.URL.Path) {
 				http.Redirect(w, r, "http://localhost"+port(r.Host)+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 				return
 			}
 			next.ServeHTTP(w, r)
-		case name == hostName(d.public.Host) && d.Code != "":
+		case d.Code != "" && (name == hostName(d.public.Host) || !local && (name == "localhost" || isLoopback(name))):
 			if free(r) || d.entered(r) {
 				next.ServeHTTP(w, r)
 				return
@@ -44,6 +45,13 @@ func (d *Demo) guard(next http.Handler) http.Handler {
 				Message: "the demo serves localhost, and the host of CAAC_PUBLIC_URL behind a code"})
 		}
 	})
+}
+
+// forwarded reports that a proxy brought the request. Some tunnels say localhost
+// as the host, whoever asks.
+func forwarded(r *http.Request) bool {
+	h := r.Header
+	return h.Get("X-Forwarded-For") != "" || h.Get("X-Forwarded-Host") != "" || h.Get("Forwarded") != ""
 }
 
 // free reports what the public host may have without the code: public files,
@@ -94,7 +102,7 @@ const codePage = `<!doctype html>
 <form method="post" action="/demo/code">
 <h1>CAAC demo</h1>
 <p>{{note}}</p>
-<p><label>Code <input name="code" autocomplete="one-time-code" autocapitalize="characters" autofocus required></label> <button>Enter</button></p>
+<p><label>Code <input name="code" autocomplete="one-time-code" autocapitalize="none" autofocus required></label> <button>Enter</button></p>
 </form></html>
 `
 
