@@ -204,10 +204,16 @@ type tab struct {
 
 func (w *world) open(agent string) *tab {
 	w.Helper()
+	return w.openAs(agent, http.Header{"Origin": {origin}}, "")
+}
+
+// openAs opens an agent's page with these headers, asking for the host.
+func (w *world) openAs(agent string, h http.Header, host string) *tab {
+	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(w.srv.URL, "http")+"/v1/socket", &websocket.DialOptions{
-		Subprotocols: []string{wire.Subprotocol}, HTTPHeader: http.Header{"Origin": {origin}}, HTTPClient: w.srv.Client(),
+	conn, _, err := websocket.Dial(ctx, w.srv.URL+"/v1/socket", &websocket.DialOptions{
+		Subprotocols: []string{wire.Subprotocol}, HTTPHeader: h, HTTPClient: w.srv.Client(), Host: host,
 	})
 	if err != nil {
 		w.Fatal(err)

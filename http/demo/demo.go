@@ -102,7 +102,7 @@ func (d *Demo) Handler(next http.Handler) http.Handler {
 func (d *Demo) Run(ctx context.Context) error {
 	defer d.room.close()
 	for {
-		err := d.seed(ctx)
+		err := d.Seed(ctx)
 		if err == nil {
 			break
 		}
@@ -126,7 +126,8 @@ func ignoreEnd(ctx context.Context, err error) error {
 	return err
 }
 
-func (d *Demo) seed(ctx context.Context) error {
+// Seed makes those of the demo's agents and its team that are missing.
+func (d *Demo) Seed(ctx context.Context) error {
 	var missing []hub.AgentInput
 	var members []string
 	on := true
