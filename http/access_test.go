@@ -1,11 +1,13 @@
 package http
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -323,5 +325,39 @@ func TestLogHoldsNoTokensKeysOrQueries(t *testing.T) {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("the log holds %q", secret)
 		}
+	}
+}
+
+func TestBodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Limits.Timeout = 100 * time.Millisecond })
+	conn, err := net.Dial("tcp", w.srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprintf(conn, "POST /v1/receipts HTTP/1.1\r\nHost: hub.test\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("%d", resp.StatusCode)
+	}
+}
+
+func TestSocketOutlivesTheDeadlinesOfItsHandshake(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Limits.Timeout = 50 * time.Millisecond })
+	// The backend can't be used with so short a deadline; the hub can.
+	name := "Mei"
+	if a := w.hub.PutAgents(t.Context(), []hub.AgentInput{{ID: "mei", Name: &name}}); a[0].Err != nil {
+		t.Fatal(a[0].Err)
+	}
+	mei := w.open("mei")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, _, err := mei.conn.Read(ctx); ctx.Err() == nil {
+		t.Errorf("the socket ended: %v", err)
 	}
 }

@@ -21,6 +21,9 @@ import (
 	"caac-hub/hub"
 )
 
+// writeWithin is how long a client may take to read an answer.
+const writeWithin = time.Minute
+
 // outermost is around everything: request id, security headers, panics, the
 // access log.
 func (s *Server) outermost(version string, next http.Handler) http.Handler {
@@ -39,6 +42,13 @@ func (s *Server) outermost(version string, next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 		rec := &recorder{ResponseWriter: w}
+		// Whoever sends or reads slowly must not hold what others need. A hijacked
+		// connection and a stream have deadlines of their own.
+		rc := http.NewResponseController(w)
+		if r.ContentLength != 0 {
+			rc.SetReadDeadline(start.Add(s.limits.Timeout))
+		}
+		rc.SetWriteDeadline(start.Add(writeWithin))
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {

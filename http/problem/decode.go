@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,9 @@ func Read(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
 		var big *http.MaxBytesError
 		if errors.As(err, &big) {
 			return tooLarge(limit)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return &StatusError{Status: http.StatusRequestTimeout, Code: "body_slow", Message: "the body did not come in time"}
 		}
 		return &hub.Error{Kind: hub.Invalid, Code: "body_cut", Message: "the body ended before it was complete", Err: err}
 	}
