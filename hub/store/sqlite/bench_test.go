@@ -65,6 +65,16 @@ func one(ctx context.Context, s *sqlite.Store, agents []string, deliveries []not
 	return err
 }
 
+// report adds the rate, and the rows written for each.
+func report(b *testing.B, s *sqlite.Store, rate string) {
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), rate)
+	rows, err := s.Rows()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(rows)/float64(b.N), "rows/op")
+}
+
 // BenchmarkAssigneeMessage is a message for one agent with two logins, from 64
 // callers at once.
 func BenchmarkAssigneeMessage(b *testing.B) {
@@ -84,7 +94,35 @@ func BenchmarkAssigneeMessage(b *testing.B) {
 			}
 		}
 	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+	report(b, s, "messages/s")
+}
+
+// BenchmarkTeamCommit is the fan-out to 1,000 agents alone, one at a time.
+func BenchmarkTeamCommit(b *testing.B) {
+	s := open(b, sqlite.Options{Dir: b.TempDir()})
+	const members = 1000
+	f := notify.Fanout{Decided: at}
+	adds := make([]notify.Add, members)
+	for i := range members {
+		f.Deliveries = append(f.Deliveries, delivery(i))
+		adds[i] = notify.Add{Agent: f.Deliveries[i].Agent, Conversation: "c"}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		f.Ref = notify.Ref{Conversation: "c", Message: fmt.Sprintf("message-%09d", i)}
+		for j := range adds {
+			adds[j].From, adds[j].To = int64(i+1), int64(i+1)
+		}
+		r, err := s.Commit(b.Context(), 0, notify.Batch{
+			Add:     adds,
+			Fanouts: []notify.Fanout{f},
+			Due:     []notify.Due{{Key: "deadline/c/" + f.Message, Kind: notify.DueDeadline, At: at}},
+		})
+		if err != nil || len(r.Counts) != members {
+			b.Fatal(len(r.Counts), err)
+		}
+	}
+	report(b, s, "commits/s")
 }
 
 // BenchmarkTeamMessage is a message for a team of 1,000, from 4 callers at once.
@@ -109,5 +147,5 @@ func BenchmarkTeamMessage(b *testing.B) {
 			}
 		}
 	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+	report(b, s, "messages/s")
 }

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"caac-hub/hub/notify"
@@ -24,10 +23,7 @@ func (s *Store) Commit(ctx context.Context, partition int, b notify.Batch) (noti
 				return notify.Result{}, fmt.Errorf("the batch names the record of message %q twice", b.Fanouts[i].Message)
 			}
 		}
-		var err error
-		if docs[i], err = packFanout(&b.Fanouts[i]); err != nil {
-			return notify.Result{}, err
-		}
+		docs[i] = packFanout(&b.Fanouts[i])
 	}
 	var result notify.Result
 	err := s.do(ctx, func(t *tx) (err error) {
@@ -146,14 +142,6 @@ func (t *tx) putFanout(f *notify.Fanout, doc []byte) (int64, error) {
 		err = notify.ErrConflict
 	}
 	return rev, err
-}
-
-func packFanout(f *notify.Fanout) ([]byte, error) { return json.Marshal(f) }
-
-func unpackFanout(doc []byte) (notify.Fanout, error) {
-	var f notify.Fanout
-	err := json.Unmarshal(doc, &f)
-	return f, err
 }
 
 // Fanouts implements hub.Ledger.

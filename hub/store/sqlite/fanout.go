@@ -1,0 +1,258 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"time"
+
+	"caac-hub/hub/notify"
+)
+
+// A team message has a delivery for every login of a thousand agents and is
+// written twice, so its record is packed by hand: under a third of the size and a
+// ninth of the time of JSON.
+
+// fanoutFormat is the first byte of a packed fan-out.
+const fanoutFormat = 1
+
+// What of a delivery is there.
+const (
+	hasDetail = 1 << iota
+	hasSocket
+	isHeld
+	hasFirst
+	hasEnd
+	hasEnded
+	hasInto
+	hasEvents
+)
+
+// maxWords bounds the words that are written once and then by number.
+const maxWords = 64
+
+type packer struct {
+	b     []byte
+	words []string
+	base  int64 // times are written as distances from it
+}
+
+func (p *packer) uint(v uint64) { p.b = binary.AppendUvarint(p.b, v) }
+func (p *packer) int(v int64)   { p.b = binary.AppendVarint(p.b, v) }
+
+func (p *packer) string(s string) {
+	p.uint(uint64(len(s)))
+	p.b = append(p.b, s...)
+}
+
+// word writes a string that is likely to come again.
+func (p *packer) word(s string) {
+	for i, w := range p.words {
+		if w == s {
+			p.uint(uint64(i + 1))
+			return
+		}
+	}
+	p.uint(0)
+	p.string(s)
+	if len(p.words) < maxWords {
+		p.words = append(p.words, s)
+	}
+}
+
+func (p *packer) time(t time.Time) {
+	if t.IsZero() {
+		p.b = append(p.b, 0)
+		return
+	}
+	p.b = append(p.b, 1)
+	p.int(nanos(t) - p.base)
+}
+
+func decisionFlags(d *notify.Decision) (flags uint64) {
+	if d.Detail != "" {
+		flags |= hasDetail
+	}
+	if d.Socket != "" {
+		flags |= hasSocket
+	}
+	if d.Held {
+		flags |= isHeld
+	}
+	return flags
+}
+
+// decision writes all but the flags.
+func (p *packer) decision(d *notify.Decision, flags uint64) {
+	p.string(d.Agent)
+	p.string(d.Device)
+	p.word(string(d.Channel))
+	p.word(string(d.Reason))
+	if flags&hasDetail != 0 {
+		p.word(string(d.Detail))
+	}
+	if flags&hasSocket != 0 {
+		p.string(d.Socket)
+	}
+}
+
+// packFanout writes everything but the message's name, the partition and the
+// revision, which the row has.
+func packFanout(f *notify.Fanout) []byte {
+	p := packer{b: make([]byte, 0, 64+96*len(f.Deliveries)), base: nanos(f.Decided)}
+	p.b = append(p.b, fanoutFormat)
+	p.int(p.base)
+	p.int(f.Seq)
+	p.int(f.Assignment)
+	p.int(int64(f.Parts))
+	p.uint(uint64(len(f.Deliveries)))
+	for i := range f.Deliveries {
+		p.delivery(&f.Deliveries[i])
+	}
+	return p.b
+}
+
+func (p *packer) delivery(d *notify.Delivery) {
+	flags := decisionFlags(&d.Decision)
+	if d.First != nil {
+		flags |= hasFirst
+	}
+	if d.End != "" || d.EndReason != "" {
+		flags |= hasEnd
+	}
+	if !d.Ended.IsZero() {
+		flags |= hasEnded
+	}
+	if d.Into != "" {
+		flags |= hasInto
+	}
+	if len(d.Events) > 0 {
+		flags |= hasEvents
+	}
+	p.uint(flags)
+	p.string(d.ID)
+	p.decision(&d.Decision, flags)
+	if d.First != nil {
+		flags := decisionFlags(d.First)
+		p.uint(flags)
+		p.decision(d.First, flags)
+	}
+	if flags&hasEnd != 0 {
+		p.word(string(d.End))
+		p.word(string(d.EndReason))
+	}
+	if flags&hasEnded != 0 {
+		p.time(d.Ended)
+	}
+	if flags&hasInto != 0 {
+		p.string(d.Into)
+	}
+	if flags&hasEvents != 0 {
+		p.uint(uint64(len(d.Events)))
+		for _, e := range d.Events {
+			p.time(e.At)
+			p.word(string(e.Kind))
+			p.word(e.Detail)
+		}
+	}
+}
+
+type unpacker struct {
+	reader
+	words []string
+	base  int64
+}
+
+func (u *unpacker) string() string { return string(u.bytes()) }
+
+func (u *unpacker) word() string {
+	n := u.uvarint()
+	switch {
+	case n > uint64(len(u.words)):
+		u.bad = true
+		return ""
+	case n > 0:
+		return u.words[n-1]
+	}
+	s := u.string()
+	if len(u.words) < maxWords {
+		u.words = append(u.words, s)
+	}
+	return s
+}
+
+func (u *unpacker) time() time.Time {
+	if u.byte() == 0 {
+		return time.Time{}
+	}
+	return fromNanos(u.base + u.varint())
+}
+
+func (u *unpacker) decision(d *notify.Decision, flags uint64) {
+	d.Agent, d.Device = u.string(), u.string()
+	d.Channel, d.Reason = notify.Channel(u.word()), notify.Reason(u.word())
+	if flags&hasDetail != 0 {
+		d.Detail = notify.Reason(u.word())
+	}
+	if flags&hasSocket != 0 {
+		d.Socket = u.string()
+	}
+	d.Held = flags&isHeld != 0
+}
+
+// count reads how many of something follow; each takes a byte at least.
+func (u *unpacker) count() int {
+	n := u.uvarint()
+	if n > uint64(len(u.b)) {
+		u.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func unpackFanout(doc []byte) (notify.Fanout, error) {
+	var f notify.Fanout
+	u := unpacker{reader: reader{b: doc}}
+	if u.byte() != fanoutFormat {
+		return f, errRow
+	}
+	u.base = u.varint()
+	f.Decided = fromNanos(u.base)
+	f.Seq, f.Assignment, f.Parts = u.varint(), u.varint(), int(u.varint())
+	if n := u.count(); n > 0 {
+		f.Deliveries = make([]notify.Delivery, n)
+	}
+	for i := range f.Deliveries {
+		if u.bad {
+			break
+		}
+		u.delivery(&f.Deliveries[i])
+	}
+	if u.bad || len(u.b) > 0 {
+		return notify.Fanout{}, errRow
+	}
+	return f, nil
+}
+
+func (u *unpacker) delivery(d *notify.Delivery) {
+	flags := u.uvarint()
+	d.ID = u.string()
+	u.decision(&d.Decision, flags)
+	if flags&hasFirst != 0 {
+		d.First = &notify.Decision{}
+		u.decision(d.First, u.uvarint())
+	}
+	if flags&hasEnd != 0 {
+		d.End, d.EndReason = notify.End(u.word()), notify.Reason(u.word())
+	}
+	if flags&hasEnded != 0 {
+		d.Ended = u.time()
+	}
+	if flags&hasInto != 0 {
+		d.Into = u.string()
+	}
+	if flags&hasEvents != 0 {
+		d.Events = make([]notify.Event, u.count())
+		for i := range d.Events {
+			d.Events[i] = notify.Event{At: u.time(), Kind: notify.EventKind(u.word()), Detail: u.word()}
+		}
+	}
+}
