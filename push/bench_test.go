@@ -33,7 +33,7 @@ func BenchmarkPush(b *testing.B) {
 	ring := newRing(b)
 	sub := newBrowser(b).subscription("https://fcm.googleapis.com/fcm/send/token")
 	message := notify.PushMessage{Payload: benchPayload, TTL: time.Hour, Topic: "topic"}
-	s, err := New(Options{Keys: ring})
+	s, err := New(Options{Subject: testSubject, Keys: ring})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func BenchmarkPush(b *testing.B) {
 					&webpush.Subscription{Endpoint: sub.Endpoint, Keys: webpush.Keys{Auth: sub.Auth, P256dh: sub.P256dh}},
 					&webpush.Options{
 						HTTPClient: client, TTL: 3600, Topic: "topic", Urgency: webpush.UrgencyHigh,
-						RecordSize: headerSize + 768, Subscriber: DefaultSubject[len("mailto:"):],
+						RecordSize: headerSize + 768, Subscriber: testSubject[len("mailto:"):],
 						VAPIDPublicKey:  ring.Current().Public(),
 						VAPIDPrivateKey: base64.RawURLEncoding.EncodeToString(raw),
 					})

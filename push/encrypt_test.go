@@ -135,7 +135,7 @@ func TestWebpushGoThroughOurSeamSendsTheSameRequest(t *testing.T) {
 	sub := b.subscription("https://web.push.apple.com/token")
 	payload := []byte(`{"web_push":8030}`)
 	ring := newRing(t)
-	s, err := New(Options{Keys: ring})
+	s, err := New(Options{Subject: testSubject, Keys: ring})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestWebpushGoThroughOurSeamSendsTheSameRequest(t *testing.T) {
 
 	h, _ := s.acquire("web.push.apple.com")
 	defer s.release(h)
-	vapid, err := h.authorization(&ring.keys[0], DefaultSubject, s.now())
+	vapid, err := h.authorization(&ring.keys[0], testSubject, s.now())
 	if err != nil {
 		t.Fatal(err)
 	}

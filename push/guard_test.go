@@ -112,7 +112,8 @@ var badEndpoints = []string{
 
 func TestLookAlikeEndpointsAreRefusedAtSaveAndAtSend(t *testing.T) {
 	s, err := New(Options{
-		Keys: newRing(t),
+		Subject: testSubject,
+		Keys:    newRing(t),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			t.Error("dialled")
 			return nil, errors.New("no network here")
@@ -143,7 +144,7 @@ func TestExtraHostsMustBeNames(t *testing.T) {
 }
 
 func TestUndecryptableKeysAreRefused(t *testing.T) {
-	s, err := New(Options{Keys: newRing(t)})
+	s, err := New(Options{Subject: testSubject, Keys: newRing(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +285,7 @@ func resolvingTo(address string) *net.Resolver {
 
 func TestPushServiceNameThatResolvesToAPrivateAddressIsRefused(t *testing.T) {
 	for _, address := range []string{"127.0.0.1", "10.1.2.3", "169.254.169.254"} {
-		s, err := New(Options{Keys: newRing(t), Dial: newDialer(resolvingTo(address)).DialContext})
+		s, err := New(Options{Subject: testSubject, Keys: newRing(t), Dial: newDialer(resolvingTo(address)).DialContext})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ const maxHosts = 256
 // Options are what New needs. Only Keys has no default.
 type Options struct {
 	Keys       *KeyRing
-	Subject    string        // DefaultSubject; see CheckSubject
+	Subject    string        // whom push services write to; required, see CheckSubject
 	Proxy      *url.URL      // http, https or socks5; nil: none, whatever the environment says
 	ExtraHosts []string      // besides the known push services: "host", or ".host" for all under it
 	PerHost    int           // pushes under way at once to one host; 64
@@ -72,7 +72,6 @@ func New(o Options) (*Sender, error) {
 	if o.Keys == nil {
 		return nil, errors.New("push: no VAPID keys")
 	}
-	o.Subject = cmp.Or(o.Subject, DefaultSubject)
 	if err := CheckSubject(o.Subject); err != nil {
 		return nil, err
 	}

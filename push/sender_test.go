@@ -202,7 +202,7 @@ func TestUnreachableOrUntrustedHostIsANetworkAnswerWithoutTheEndpoint(t *testing
 	all := newServices(t)
 	all.serve(appleHost, func(http.ResponseWriter, *http.Request) { t.Error("reached without a trusted certificate") })
 	s := all.sender(Options{})
-	stranger, err := New(Options{Keys: newRing(t), Dial: all.dial})
+	stranger, err := New(Options{Subject: testSubject, Keys: newRing(t), Dial: all.dial})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func TestOnlyAnExplicitProxyIsUsed(t *testing.T) {
 	defer serving.Wait()
 	defer proxy.Close()
 	sub := newBrowser(t).subscription("https://" + fcmHost + "/x")
-	s, err := New(Options{Keys: newRing(t), Proxy: &url.URL{Scheme: "http", Host: proxy.Addr().String()}})
+	s, err := New(Options{Subject: testSubject, Keys: newRing(t), Proxy: &url.URL{Scheme: "http", Host: proxy.Addr().String()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func TestCloseEndsSendsUnderWay(t *testing.T) {
 }
 
 func TestHostsKeptAreBounded(t *testing.T) {
-	s, err := New(Options{Keys: newRing(t)})
+	s, err := New(Options{Subject: testSubject, Keys: newRing(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,9 +369,9 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	for want, o := range map[string]Options{
 		"keys":     {},
 		"subject":  {Keys: ring, Subject: "ops@localhost"},
-		"proxy":    {Keys: ring, Proxy: &url.URL{Scheme: "ftp", Host: "x"}},
-		"negative": {Keys: ring, PerHost: -1},
-		"10.0.0.1": {Keys: ring, ExtraHosts: []string{"10.0.0.1"}},
+		"proxy":    {Subject: testSubject, Keys: ring, Proxy: &url.URL{Scheme: "ftp", Host: "x"}},
+		"negative": {Subject: testSubject, Keys: ring, PerHost: -1},
+		"10.0.0.1": {Subject: testSubject, Keys: ring, ExtraHosts: []string{"10.0.0.1"}},
 	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v", want, err)

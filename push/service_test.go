@@ -2,6 +2,7 @@ package push
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -100,6 +101,7 @@ func (s *services) sender(o Options) *Sender {
 	if o.Keys == nil {
 		o.Keys = newRing(s.t)
 	}
+	o.Subject = cmp.Or(o.Subject, testSubject)
 	o.Dial, o.RootCAs = s.dial, s.roots
 	sender, err := New(o)
 	if err != nil {

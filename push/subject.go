@@ -8,11 +8,6 @@ import (
 	"strings"
 )
 
-// DefaultSubject passes CheckSubject, so that a hub works before anyone set
-// one. A push service writes to the subject when something is wrong: operators
-// should set an address of their own.
-const DefaultSubject = "mailto:notifications@caac-hub.net"
-
 // specialNames are top-level names that never lead to a person (RFC 6761, RFC
 // 6762 and the like); Apple answers 403 BadJwtToken to them.
 var specialNames = []string{"localhost", "local", "invalid", "example", "test", "internal", "onion", "arpa"}

@@ -82,17 +82,15 @@ func (p *vapidProbe) send(host, keyID string) string {
 	return <-p.headers
 }
 
+const testSubject = "mailto:operator@example.com"
+
 func TestVAPIDHeaderNamesOriginExpirySubjectAndKey(t *testing.T) {
 	at := newClock()
-	for _, subject := range []string{"", "mailto:ops@your-domain.net", "https://your-domain.net/contact"} {
+	for _, subject := range []string{testSubject, "mailto:ops@your-domain.net", "https://your-domain.net/contact"} {
 		ring := newRing(t)
 		p := newVAPIDProbe(t, Options{Keys: ring, Subject: subject, Now: at.now})
 		claims, public := readVAPID(t, p.send(fcmHost+":443", ring.Current().ID()))
-		want := subject
-		if want == "" {
-			want = DefaultSubject
-		}
-		if claims.Aud != "https://"+fcmHost || claims.Sub != want || public != ring.Current().Public() {
+		if claims.Aud != "https://"+fcmHost || claims.Sub != subject || public != ring.Current().Public() {
 			t.Errorf("%+v by %s", claims, public)
 		}
 		if left := time.Unix(claims.Exp, 0).Sub(at.now()); left <= time.Hour || left > 24*time.Hour {
@@ -247,7 +245,7 @@ func TestKeysPrintWithoutTheirPrivateHalf(t *testing.T) {
 
 func TestSubjectIsCheckedByApplesRule(t *testing.T) {
 	for _, good := range []string{
-		DefaultSubject, "mailto:ops@your-domain.net", "mailto:a.b+c@mail.your-domain.co", "https://your-domain.net",
+		testSubject, "mailto:ops@your-domain.net", "mailto:a.b+c@mail.your-domain.co", "https://your-domain.net",
 		"https://your-domain.net/contact?x=1", "https://xn--bcher-kva.net", "mailto:ops@YOUR-domain.net",
 	} {
 		if err := CheckSubject(good); err != nil {
