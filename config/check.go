@@ -160,7 +160,7 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	between("limits.sockets_per_address", float64(c.Limits.SocketsPerAddress), 1, 1_000_000)
 	between("limits.devices_per_agent", float64(c.Limits.DevicesPerAgent), 1, 1000)
 	between("limits.logins_per_device", float64(c.Limits.LoginsPerDevice), 1, 8)
-	between("limits.frames_per_second", c.Limits.FramesPerSecond, 1, 1000)
+	between("limits.frames_per_second", c.Limits.FramesPerSecond, 1, 100_000)
 	between("limits.queue", float64(c.Limits.Queue), 8, 10_000)
 	between("limits.handshakes_per_second", c.Limits.HandshakesPerSecond, 1, 100_000)
 	between("limits.requests_per_address", c.Limits.RequestsPerAddress, 1, 100_000)

@@ -68,7 +68,7 @@ type Config struct {
 		SocketsPerAddress   int           `key:"limits.sockets_per_address" help:"open pages from one network address" allowed:"1 to 1000000"`
 		DevicesPerAgent     int           `key:"limits.devices_per_agent" help:"devices one agent is logged in on" allowed:"1 to 1000"`
 		LoginsPerDevice     int           `key:"limits.logins_per_device" help:"agents logged in on one device; a push carries a badge for at most 8" allowed:"1 to 8"`
-		FramesPerSecond     float64       `key:"limits.frames_per_second" help:"frames one page may send, with a burst of three times that" allowed:"1 to 1000"`
+		FramesPerSecond     float64       `key:"limits.frames_per_second" help:"frames one page may send, with a burst of three times that" allowed:"1 to 100000"`
 		Queue               int           `key:"limits.queue" help:"frames that may wait for one page" allowed:"8 to 10000"`
 		WriteTimeout        time.Duration `key:"limits.write_timeout" help:"how long a page may take to receive a frame" allowed:"a duration from 1s to 1m"`
 		HandshakesPerSecond float64       `key:"limits.handshakes_per_second" help:"sockets opened per second, with a burst of twice that" allowed:"1 to 100000"`
