@@ -31,11 +31,7 @@ func TestActivePageShowsAToastHiddenAndClosedPagesRing(t *testing.T) {
 		mei.Wait("the click to open the conversation", 10*time.Second, `document.visibilityState === "visible" && caac.opened.includes("c1")`)
 
 		mei.Close()
-		mei.s.wait("mei to be gone", 20*time.Second, func() bool {
-			var info struct{ Logins []struct{ Presence string } }
-			s.call("GET", "/v1/agents/mei", nil, &info)
-			return len(info.Logins) == 1 && info.Logins[0].Presence == notify.Closed.String()
-		})
+		mei.waitPresence(notify.Closed)
 		m = s.message("c2", "mei", "closed")
 		n = s.Desktop.WaitNotification(s.t, "Contact", 10*time.Second)
 		s.wantEnd(m, notify.Push, notify.PageClosed, notify.PushAccepted)

@@ -177,12 +177,22 @@ func (a *agent) grant() {
 	a.GrantNotifications()
 	var result struct {
 		OK     bool   `json:"ok"`
-		Reason string `json:"reason"`
+		Detail string `json:"detail"`
 	}
 	a.Gesture("caac.client.enablePush()", &result)
 	if !result.OK {
-		a.s.t.Fatalf("%s could not enable push: %s", a.id, result.Reason)
+		a.s.t.Fatalf("%s could not enable push: %s", a.id, result.Detail)
 	}
+}
+
+// waitCount waits until the page shows this many unread, in its title too.
+func (a *agent) waitCount(n int) {
+	a.s.t.Helper()
+	title := "CAAC"
+	if n > 0 {
+		title = fmt.Sprintf("(%d) CAAC", n)
+	}
+	a.Wait(fmt.Sprintf("a count of %d", n), 10*time.Second, fmt.Sprintf("(caac.counts?.total ?? 0) === %d && document.title === %q", n, title))
 }
 
 // look makes the page view a conversation.
@@ -191,7 +201,7 @@ func (a *agent) look(conversation string) {
 	a.Eval("caac.client.viewing("+strconv.Quote(conversation)+")", nil)
 }
 
-// waitPresence waits until the hub sees the agent's strongest login so.
+// waitPresence waits until the hub sees one of the agent's logins so.
 func (a *agent) waitPresence(want notify.Presence) {
 	a.s.t.Helper()
 	a.s.wait(fmt.Sprintf("%s to be %s", a.id, want), 20*time.Second, func() bool {
@@ -221,6 +231,22 @@ func (s *story) message(conversation, agent, text string) notify.Ref {
 		Kind:         notify.Text,
 		Text:         text,
 	})
+}
+
+// toTeam posts a contact's text message in a conversation of the team's.
+func (s *story) toTeam(conversation, text string) notify.Ref {
+	s.t.Helper()
+	return s.post(hub.MessageInput{
+		Conversation: hub.ConversationInput{ID: conversation, Contact: "Contact", Assignment: &hub.AssignmentInput{Team: "support"}},
+		Kind:         notify.Text,
+		Text:         text,
+	})
+}
+
+// duty puts an agent on or off duty.
+func (s *story) duty(agent string, on bool) {
+	s.t.Helper()
+	s.call("PUT", "/v1/agents/"+agent+"/duty", map[string]bool{"on_duty": on}, nil)
 }
 
 // post posts a message; without an id it gets the next one.

@@ -1,0 +1,86 @@
+//go:build linux && e2e
+
+package e2e
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"caac-hub/hub/notify"
+	"caac-hub/test/browser"
+	"caac-hub/test/desktop"
+)
+
+func TestOffDutyRingsNothingAndOnDutyShowsTheTrueCount(t *testing.T) {
+	inBothBrowsers(t, func(s *story, b *browser.Browser) {
+		mei := s.open(b, "mei")
+		mei.grant()
+		mei.hide()
+		s.duty("mei", false)
+		mei.Wait("the page to be off duty", 10*time.Second, "caac.onDuty === false")
+		for i := range 3 {
+			s.wantEnd(s.message("c"+strconv.Itoa(i), "mei", "hello"), notify.None, notify.OffDuty, notify.EndNone)
+		}
+		mei.waitCount(0)
+
+		s.duty("mei", true)
+		mei.waitCount(3)
+		// A message that does ring proves that nothing before it is still under way.
+		m := s.message("c9", "mei", "now")
+		s.Desktop.WaitNotification(s.t, "Contact", 10*time.Second)
+		s.wantEnd(m, notify.Push, notify.PageHidden, notify.PushAccepted)
+		if all := s.Desktop.History(); len(all) != 1 {
+			s.t.Errorf("shown: %s", desktop.Describe(all))
+		}
+	})
+}
+
+func TestBurstRingsOnceAndOnceMoreToSum(t *testing.T) {
+	inBothBrowsers(t, func(s *story, b *browser.Browser) {
+		mei := s.open(b, "mei")
+		mei.grant()
+		mei.hide()
+		var refs []notify.Ref
+		for i := range 5 {
+			refs = append(refs, s.message("c1", "mei", "message "+strconv.Itoa(i+1)))
+		}
+		s.Desktop.Wait(s.t, 15*time.Second, "the ring that tells of the other four", func(shown []desktop.Notification) bool {
+			return len(shown) == 1 && strings.HasPrefix(shown[0].Body, "4 new messages")
+		})
+		ends := map[notify.End]int{}
+		for _, ref := range refs {
+			for _, d := range s.waitEnds(ref) {
+				ends[d.End]++
+			}
+		}
+		if ends[notify.PushAccepted] != 2 || ends[notify.Merged] != 3 {
+			s.t.Errorf("ends %v, want 2 accepted and 3 merged", ends)
+		}
+		if all := s.Desktop.History(); len(all) != 2 || all[0].Body != "message 1" {
+			s.t.Errorf("shown: %s", desktop.Describe(all))
+		}
+		mei.waitCount(5)
+	})
+}
+
+func TestVisibleWindowWithoutFocusRaisesTheNotificationItself(t *testing.T) {
+	inBothBrowsers(t, func(s *story, b *browser.Browser) {
+		mei := s.open(b, "mei")
+		mei.grant()
+		mei.Close()
+		mei.waitPresence(notify.Closed)
+		b.Open("about:blank")
+		mei = &agent{b.OpenUnfocused(s.caac + "/agent/mei"), s, "mei"}
+		mei.waitConnected()
+		mei.waitPresence(notify.Visible)
+
+		m := s.message("c1", "mei", "over here")
+		s.Desktop.WaitNotification(s.t, "Contact", 10*time.Second)
+		s.wantEnd(m, notify.Local, notify.VisibleUnfocused, notify.Acknowledged)
+		if n := len(s.Google.Requests()) + len(s.Mozilla.Requests()); n != 0 {
+			s.t.Errorf("%d pushes were sent", n)
+		}
+	})
+}
