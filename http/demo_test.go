@@ -289,6 +289,19 @@ func TestDemoPagesAllowNothingUnsafe(t *testing.T) {
 	}
 }
 
+func TestWorkerOnThisMachinePostsReceiptsToThePublicHost(t *testing.T) {
+	w := newDemo(t)
+	if csp := w.local("GET", "/sw.js", "").Header.Get("Content-Security-Policy"); !strings.Contains(csp, "connect-src 'self' https://tunnel.test;") {
+		t.Errorf("policy %q", csp)
+	}
+	for from, ok := range map[string]bool{"http://localhost:8080": true, "https://localhost.evil.test": false, "http://localhost.evil.test": false} {
+		r := w.ask("OPTIONS", "/v1/receipts", "", "Host", "tunnel.test", "Origin", from, "Access-Control-Request-Method", "POST")
+		if (r.StatusCode == 204) != ok {
+			t.Errorf("from %s: %d", from, r.StatusCode)
+		}
+	}
+}
+
 func TestStreamsEndWithTheDemo(t *testing.T) {
 	w := newWorld(t, inDemo, func(o *Options) { o.Metrics = nil })
 	s, err := New(Options{

@@ -32,16 +32,19 @@ var types = map[string]string{
 }
 
 type file struct {
-	data []byte
-	kind string
-	etag string
+	data   []byte
+	kind   string
+	etag   string
+	policy string // Content-Security-Policy; empty: that of everything
 }
 
 // files are the static files by the path of their URL.
 type files map[string]file
 
 // newFiles reads the files once. Those of the demo are left out without it.
-func newFiles(fsys fs.FS, demo bool) (files, error) {
+// public is the origin that a worker posts its receipts to, wherever it was
+// installed.
+func newFiles(fsys fs.FS, demo bool, public string) (files, error) {
 	out := files{}
 	if fsys == nil {
 		return out, nil
@@ -59,7 +62,15 @@ func newFiles(fsys fs.FS, demo bool) (files, error) {
 			return err
 		}
 		sum := sha256.Sum256(b)
-		out["/"+name] = file{data: b, kind: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+		f := file{data: b, kind: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+		switch {
+		case path.Ext(name) == ".html":
+			f.policy = pagePolicy
+		case name == "sw.js":
+			// A worker's policy is that of its own response.
+			f.policy = strings.Replace(pagePolicy, "connect-src 'self'", "connect-src 'self' "+public, 1)
+		}
+		out["/"+name] = f
 		return nil
 	})
 	return out, err
@@ -94,13 +105,11 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.kind)
 	h.Set("ETag", f.etag)
 	h.Set("Cache-Control", "no-cache")
-	if strings.HasPrefix(f.kind, "text/html") {
-		h.Set("Content-Security-Policy", pagePolicy)
+	if f.policy != "" {
+		h.Set("Content-Security-Policy", f.policy)
 	}
 	if r.URL.Path == "/sw.js" {
 		h.Set("Service-Worker-Allowed", "/")
-		// A worker's policy is that of its own response.
-		h.Set("Content-Security-Policy", pagePolicy)
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.data))
 }

@@ -125,7 +125,8 @@ func (s *Server) cors(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Add("Vary", "Origin")
 		origin := r.Header.Get("Origin")
-		allowed := s.allowed(r)
+		// A worker installed on this machine posts its receipts to the public host.
+		allowed := s.allowed(r) || s.local && strings.HasPrefix(origin, "http://localhost:")
 		if allowed {
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")

@@ -161,7 +161,7 @@ func New(o Options) (*Server, error) {
 	s.echo.Use(s.count)
 	s.routes(s.echo)
 
-	files, err := newFiles(o.Static, o.Mode == ModeDemo)
+	files, err := newFiles(o.Static, s.local, public.Scheme+"://"+public.Host)
 	if err != nil {
 		return nil, fmt.Errorf("http: static files: %w", err)
 	}
