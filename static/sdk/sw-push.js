@@ -225,13 +225,22 @@
    */
   async function postReceipt(data, event) {
     if (!data?.receipt || !data.receipts) return;
-    await fetch(data.receipts, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ ...data.receipt, event }),
-      keepalive: true,
-      credentials: 'omit',
-    });
+    const post = (/** @type {string | URL} */ url) =>
+      fetch(url, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ ...data.receipt, event }),
+        keepalive: true,
+        credentials: 'omit',
+      });
+    try {
+      await post(data.receipts);
+    } catch (e) {
+      // The hub may be known here by another name than its public one.
+      const hub = await read('hub');
+      if (!hub?.url) throw e;
+      await post(new URL('v1/receipts', hub.url));
+    }
   }
 
   /** @param {Promise<unknown>[]} work */
