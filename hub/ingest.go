@@ -209,7 +209,7 @@ func (h *Hub) PutConversation(ctx context.Context, in ConversationInput) (Status
 					c.Assignment.Version++
 				}
 			}
-			if as.Agent != from.Agent || as.Team != from.Team {
+			if c.Seq > 0 && (as.Agent != from.Agent || as.Team != from.Team) {
 				d, err := h.conversationDue(notify.DueAssign, in.ID, c.Assignment.Version, notify.AssignBody{
 					Conversation: in.ID, From: from, To: c.Assignment, Upto: c.Seq,
 				})

@@ -126,7 +126,8 @@ type Accepted struct {
 	Duplicate bool // the same message was accepted before: nothing was done
 	Stale     bool // the assignment that came along was stale
 	// Due is the work that now stands: DueFanout, and before it DueAssign if the
-	// assignment changed. Empty for a duplicate.
+	// assignment of a conversation with earlier messages changed. Empty for a
+	// duplicate.
 	Due []Due
 }
 

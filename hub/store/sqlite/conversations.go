@@ -186,7 +186,7 @@ func (t *tx) accept(a *notify.Accept) (notify.Accepted, error) {
 
 	t.stageConversation(c)
 	accepted := notify.Accepted{Message: m, Stale: stale}
-	if changed {
+	if changed && upto > 0 {
 		body, err := json.Marshal(notify.AssignBody{Conversation: c.ID, From: from, To: c.Assignment, Upto: upto})
 		if err != nil {
 			return notify.Accepted{}, err

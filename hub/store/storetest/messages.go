@@ -98,6 +98,10 @@ func assignmentMakesWork(e *env) {
 	a = must(e.Accept(e.Context(), in))(e)
 	e.eq("work of a newer version that says the same", keys(a.Due), []string{"fanout/c/m4"})
 	e.eq("version", a.Message.Assignment.Version, 6)
+	in = accept("new", "m1")
+	in.Conversation = &notify.Conversation{ID: "new", Assignment: notify.Assignment{Agent: "mei", Version: 1}}
+	a = must(e.Accept(e.Context(), in))(e)
+	e.eq("work of a first message: nobody loses or takes over anything", keys(a.Due), []string{"fanout/new/m1"})
 }
 
 func staleAssignment(e *env) {
