@@ -42,9 +42,10 @@ func TestBurstRingsOnceAndOnceMoreToSum(t *testing.T) {
 		mei := s.open(b, "mei")
 		mei.grant()
 		mei.hide()
-		var refs []notify.Ref
-		for i := range 5 {
-			refs = append(refs, s.message("c1", "mei", "message "+strconv.Itoa(i+1)))
+		refs := []notify.Ref{s.message("c1", "mei", "message 1")}
+		s.Desktop.WaitNotification(s.t, "Contact", 10*time.Second)
+		for i := range 4 {
+			refs = append(refs, s.message("c1", "mei", "message "+strconv.Itoa(i+2)))
 		}
 		s.Desktop.Wait(s.t, 15*time.Second, "the ring that tells of the other four", func(shown []desktop.Notification) bool {
 			return len(shown) == 1 && strings.HasPrefix(shown[0].Body, "4 new messages")
