@@ -10,6 +10,7 @@ const OPEN_WITHIN = 15_000;
 const STABLE_AFTER = 60_000;
 const QUIET_FOR = 60_000;
 const ANSWER_WITHIN = 5_000;
+const TOKEN_HELD = 5_000;
 
 const CLOSE_TOKEN_ENDED = 4002;
 const CLOSE_TOO_MANY = 4029;
@@ -37,7 +38,7 @@ export function afterClose(code) {
 
 /**
  * @typedef {(frame: object) => boolean} Send false: it could not be sent
- * @typedef {{ws: WebSocket | null, welcomed: boolean, over: boolean, heard: number, deadline?: ReturnType<typeof setTimeout>, stable?: ReturnType<typeof setTimeout>, release?: () => void}} Link
+ * @typedef {{ws: WebSocket | null, welcomed: number, over: boolean, heard: number, deadline?: ReturnType<typeof setTimeout>, stable?: ReturnType<typeof setTimeout>, release?: () => void}} Link
  */
 
 /**
@@ -68,7 +69,7 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
     clearTimeout(retry);
     retry = undefined;
     /** @type {Link} */
-    const link = { ws: null, welcomed: false, over: false, heard: 0 };
+    const link = { ws: null, welcomed: 0, over: false, heard: 0 };
     next = link;
     if (!current) onState('connecting', {});
     link.deadline = setTimeout(() => ended(link, 0, 'no answer within 15 s'), OPEN_WITHIN);
@@ -112,7 +113,7 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
   /** @param {Link} link */
   function adopt(link) {
     clearTimeout(link.deadline);
-    link.welcomed = true;
+    link.welcomed = Date.now();
     const last = current;
     current = link;
     next = null;
@@ -176,8 +177,9 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
       if (!current) onState('waiting', { code, reason });
       return;
     }
-    const wait = then === 'token' && attempt === 0 ? 0 : backoff(attempt, Math.random());
-    attempt++;
+    const held = link.welcomed > 0 && Date.now() - link.welcomed > TOKEN_HELD;
+    const wait = then === 'token' && (held || attempt === 0) ? 0 : backoff(attempt, Math.random());
+    if (!held) attempt++;
     retry = setTimeout(open, wait);
     if (!current) onState('waiting', { code, reason, retryMillis: Math.round(wait) });
   }

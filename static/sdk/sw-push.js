@@ -156,11 +156,24 @@
     }
   }
 
+  /**
+   * Deliveries whose notification was closed here. Firefox says of those too
+   * that they were closed; only the agent's own closing is a dismissal.
+   * @type {Set<string>}
+   */
+  const closed = new Set();
+
+  /** @param {Notification} n */
+  function close(n) {
+    if (n.data?.receipt) closed.add(n.data.receipt.id);
+    n.close();
+  }
+
   /** @param {string[]} tags */
   async function closeTags(tags) {
     try {
       for (const n of await sw.registration.getNotifications()) {
-        if (tags.includes(n.tag) || tags.includes(n.data?.tag)) n.close();
+        if (tags.includes(n.tag) || tags.includes(n.data?.tag)) close(n);
       }
     } catch {
       // A platform that can't list them closes none.
@@ -361,12 +374,13 @@
 
   sw.addEventListener('notificationclick', (event) => {
     const data = event.notification.data ?? {};
-    event.notification.close();
+    close(event.notification);
     event.waitUntil(settle(open(data), postReceipt(data, 'clicked')));
   });
 
   sw.addEventListener('notificationclose', (event) => {
-    event.waitUntil(settle(postReceipt(event.notification.data, 'dismissed')));
+    const data = event.notification.data;
+    if (!closed.delete(data?.receipt?.id)) event.waitUntil(settle(postReceipt(data, 'dismissed')));
   });
 
   // ---- Subscription.

@@ -40,7 +40,7 @@ export async function deviceTest(registration, agent) {
 export function resultOf(accepted, last, here) {
   const silenced = last?.silenced ?? accepted?.silenced ?? [];
   if (last?.stage === 'received') {
-    return { accepted: true, receivedMillis: last.millis, silenced, detail: `Received after ${(last.millis / 1000).toFixed(1)} s.` };
+    return { accepted: true, receivedMillis: last.millis, silenced, detail: `Received after ${(last.millis / 1000).toFixed(last.millis < 100 ? 2 : 1)} s.` };
   }
   if (last?.stage === 'failed') {
     return { accepted: !!accepted, receivedMillis: null, silenced, detail: `The push could not be delivered: ${last.detail || 'the push service refused it'}.` };
