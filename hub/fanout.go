@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"caac-hub/hub/notify"
 	"caac-hub/hub/wire"
@@ -88,7 +87,7 @@ func (o *fanoutOp) stage(s *step) error {
 		}
 	}
 	if o.silent {
-		s.then(func(res notify.Result) { p.tell(res, snap, nil) })
+		s.then(func(notify.Result) { p.tell(s.countsOf(snap, ref.Conversation), snap, nil) })
 		return nil
 	}
 	views := snap.withSockets(h.sockets)
@@ -170,8 +169,9 @@ func (o *fanoutOp) stage(s *step) error {
 		if len(res.Fenced) > 0 {
 			frames = p.fence(ref, res.Fenced, frames)
 		}
-		p.show(o.msg, frames, snap, s.now, 1, res)
-		p.tell(res, snap, frames)
+		counts := s.countsOf(snap, ref.Conversation)
+		p.show(o.msg, frames, snap, 1, counts)
+		p.tell(counts, snap, frames)
 	})
 	return nil
 }
@@ -193,12 +193,12 @@ func (s *step) hold(ref notify.Ref, seq int64, d *notify.Delivery) {
 // show sends one delivery to its pages, outside a fan-out.
 func (s *step) show(msg *notify.Message, d *notify.Delivery, snap snapshot, l notify.LoginView, count int) {
 	frames := []frame{{delivery: *d, view: l}}
-	p, now := s.p, s.now
-	s.then(func(res notify.Result) { p.show(msg, frames, snap, now, count, res) })
+	s.then(func(notify.Result) { s.p.show(msg, frames, snap, count, s.countsOf(snap, msg.Conversation)) })
 }
 
-// show launches the flights of deliveries and sends their frames.
-func (p *partition) show(msg *notify.Message, frames []frame, snap snapshot, now time.Time, count int, res notify.Result) {
+// show launches the flights of deliveries and sends their frames, with the
+// counts that changed by agent.
+func (p *partition) show(msg *notify.Message, frames []frame, snap snapshot, count int, changed map[string]*notify.Count) {
 	for i := range frames {
 		f := &frames[i]
 		d := &f.delivery
@@ -218,11 +218,9 @@ func (p *partition) show(msg *notify.Message, frames []frame, snap snapshot, now
 			Conversation: msg.Conversation, Message: msg.ID, Seq: msg.Seq, At: msg.Sent.UnixMilli(),
 			Show: p.h.compose(msg, snap.agents[d.Agent], snap.devices[d.Device], count, false),
 		}
-		for j := range res.Counts {
-			if c := &res.Counts[j]; c.Agent == d.Agent {
-				counts := countsOf(c)
-				n.Counts = &counts
-			}
+		if c := changed[d.Agent]; c != nil {
+			counts := countsOf(c)
+			n.Counts = &counts
 		}
 		to := sockets
 		if d.Channel == notify.Local {
@@ -258,26 +256,36 @@ func justified(d *notify.Delivery, conversation string, l notify.LoginView, sock
 	return false
 }
 
-// tell sends changed counts to every socket of every on-duty agent but those
-// that had them with a frame.
-func (p *partition) tell(res notify.Result, snap snapshot, frames []frame) {
+// tell sends changed counts, by agent, to every socket of every on-duty agent
+// but those that had them with a frame.
+func (p *partition) tell(changed map[string]*notify.Count, snap snapshot, frames []frame) {
 	had := map[*socket]bool{}
 	for i := range frames {
 		for _, s := range frames[i].sent {
 			had[s] = true
 		}
 	}
-	for i := range res.Counts {
-		c := &res.Counts[i]
-		if a, ok := snap.agents[c.Agent]; !ok || !a.OnDuty {
+	for agent, c := range changed {
+		if a, ok := snap.agents[agent]; !ok || !a.OnDuty {
 			continue
 		}
-		for _, s := range p.h.sockets.of(c.Agent, "") {
+		for _, s := range p.h.sockets.of(agent, "") {
 			if !had[s] {
 				s.sendCounts(countsOf(c))
 			}
 		}
 	}
+}
+
+// countsOf returns, by agent, what the durable step changed of a conversation.
+func (s *step) countsOf(snap snapshot, conversation string) map[string]*notify.Count {
+	out := make(map[string]*notify.Count, len(snap.views))
+	for i := range snap.views {
+		if c := s.counts[countKey{snap.views[i].ID, conversation}]; c != nil {
+			out[c.Agent] = c
+		}
+	}
+	return out
 }
 
 func countsOf(c *notify.Count) wire.Counts {
@@ -365,12 +373,8 @@ func (s *step) clear(agent, conversation string, upto int64, end notify.End, rea
 	if err != nil {
 		return err
 	}
-	s.then(func(res notify.Result) {
-		for i := range res.Counts {
-			c := &res.Counts[i]
-			if c.Agent != agent || c.Conversation != conversation || c.Unread > 0 {
-				continue
-			}
+	s.then(func(notify.Result) {
+		if c := s.counts[countKey{agent, conversation}]; c != nil && c.Unread == 0 {
 			w := encode(wire.WithdrawFrame{
 				Type: wire.TypeWithdraw, Conversations: []string{conversation},
 				Tags: []string{notify.Tag(agent, conversation)}, Reason: reason,
@@ -380,20 +384,9 @@ func (s *step) clear(agent, conversation string, upto int64, end notify.End, rea
 			}
 			p.h.closed.add(agent, notify.Tag(agent, conversation))
 		}
-		p.tellAgent(res, snap, agent, conversation)
+		p.tell(s.countsOf(snap, conversation), snap, nil)
 	})
 	return nil
-}
-
-// tellAgent sends an agent's changed counts of one conversation.
-func (p *partition) tellAgent(res notify.Result, snap snapshot, agent, conversation string) {
-	only := notify.Result{}
-	for _, c := range res.Counts {
-		if c.Agent == agent && c.Conversation == conversation {
-			only.Counts = append(only.Counts, c)
-		}
-	}
-	p.tell(only, snap, nil)
 }
 
 // readOp is an explicit read, or an answer that counts as one.

@@ -162,7 +162,10 @@ type step struct {
 	rings   map[string]*ring
 	folded  []string // deliveries whose flights ended with this step
 	after   []func(notify.Result)
+	counts  map[countKey]*notify.Count // what changed, once the step is durable
 }
+
+type countKey struct{ agent, conversation string }
 
 // then has fn run once the step is durable.
 func (s *step) then(fn func(notify.Result)) { s.after = append(s.after, fn) }
@@ -325,6 +328,11 @@ func (s *step) commit() error {
 	}
 	for _, id := range s.folded {
 		p.land(id)
+	}
+	s.counts = make(map[countKey]*notify.Count, len(res.Counts))
+	for i := range res.Counts {
+		c := &res.Counts[i]
+		s.counts[countKey{c.Agent, c.Conversation}] = c
 	}
 	for _, fn := range s.after {
 		fn(res)
