@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"caac-hub/hub/notify"
 	"caac-hub/hub/wire"
 )
 
@@ -280,7 +281,11 @@ func assigned(ctx context.Context, s settings, t *table, agents int) error {
 		if err != nil {
 			return
 		}
-		if err = v.settled(ctx, "c0", last); err != nil {
+		ends, err := v.settled(ctx, "c0", last)
+		if err == nil && ends[notify.Acknowledged] != 1 {
+			err = fmt.Errorf("message %s was not acknowledged: %v", last, ends)
+		}
+		if err != nil {
 			return
 		}
 		after, err := v.usage()

@@ -23,6 +23,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"caac-hub/http/serve/cli"
+	"caac-hub/hub/notify"
 )
 
 const (
@@ -255,24 +256,30 @@ func (v *server) putAgents(ctx context.Context, n int) error {
 
 func agentID(i int) string { return "agent-" + strconv.Itoa(i) }
 
-// settled waits until nothing of a message is under way any more.
-func (v *server) settled(ctx context.Context, conversation, message string) error {
+// settled waits until nothing of a message is under way any more, and returns
+// how many of its deliveries came to which end.
+func (v *server) settled(ctx context.Context, conversation, message string) (map[notify.End]int, error) {
 	end := time.Now().Add(30 * time.Second)
 	for {
 		var trace struct {
-			Pending bool `json:"pending"`
+			Pending    bool              `json:"pending"`
+			Deliveries []notify.Delivery `json:"deliveries"`
 		}
 		if err := v.call(ctx, "GET", "/v1/traces/"+conversation+"/"+message, nil, &trace); err != nil {
-			return err
+			return nil, err
 		}
 		if !trace.Pending {
-			return nil
+			ends := map[notify.End]int{}
+			for _, d := range trace.Deliveries {
+				ends[d.End]++
+			}
+			return ends, nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("message %s of %s has not ended within 30 s", message, conversation)
+			return nil, fmt.Errorf("message %s of %s has not ended within 30 s", message, conversation)
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }

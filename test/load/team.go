@@ -45,7 +45,8 @@ func team(ctx context.Context, s settings, t *table) error {
 		return firstOf(lost, err)
 	}
 	read := y.total.Load() - frames
-	if err := v.settled(ctx, "c0", last); err != nil {
+	ends, err := v.settled(ctx, "c0", last)
+	if err != nil {
 		return err
 	}
 	after, err := v.usage()
@@ -56,6 +57,7 @@ func team(ctx context.Context, s settings, t *table) error {
 	t.part(fmt.Sprintf("team of %d, each with an active page; POST → durable → every frame read, acknowledged, settled", s.team))
 	t.add(fmt.Sprintf("saturation, %d connections", workers), ">= 60/s", "%.1f messages/s (%d), p50 %s, p99 %s", n/took.Seconds(), count, ms(quantile(latencies, 0.5)), ms(quantile(latencies, 0.99)))
 	t.add("  frames read by pages", "", "%d = %d × %d", read, count, s.team)
+	t.add("  ends of the last message", "", "%v", ends)
 	t.add("  CPU and allocations per message", "", "%.1f ms, %.0f allocations, %.0f kB", (after.cpu-before.cpu).Seconds()*1000/n, (after.mallocs-before.mallocs)/n, (after.allocated-before.allocated)/n/1000)
 	t.add("  CPU and allocations per member", "", "%.1f µs, %.1f allocations", (after.cpu-before.cpu).Seconds()*1e6/n/float64(s.team), (after.mallocs-before.mallocs)/n/float64(s.team))
 	return nil
