@@ -21,6 +21,7 @@ import (
 
 	"caac-hub/test/browser"
 	"caac-hub/test/browser/chromium"
+	"caac-hub/test/browser/firefox"
 	"caac-hub/test/desktop"
 	"caac-hub/test/pushservice"
 )
@@ -215,6 +216,22 @@ func TestDeniedPermissionIsSeenByThePage(t *testing.T) {
 		p.SetNotifications(browser.Granted)
 		p.SetNotifications(browser.Prompt)
 	})
+}
+
+func TestNativePromptIsAnswered(t *testing.T) {
+	s := newSite(t)
+	b := s.Firefox() // a headless Chromium answers by itself
+	p := openSite(s, b)
+	for allow, want := range map[bool]string{true: "granted", false: "denied"} {
+		p.SetNotifications(browser.Prompt)
+		p.Gesture("void (window.answer = null, Notification.requestPermission().then((a) => { window.answer = a }))", nil)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		if err := b.Driver().(*firefox.Driver).AnswerPrompt(ctx, allow); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		p.Wait("the answer "+want, 10*time.Second, `window.answer === "`+want+`"`)
+	}
 }
 
 func TestUnfocusedWindowIsVisibleAndOfTwoTabsOnlyTheFrontOneHasFocus(t *testing.T) {

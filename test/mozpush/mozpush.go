@@ -31,7 +31,6 @@ const endpointBase = "https://" + Host + "/wpush/v2/"
 type Server struct {
 	*pushservice.Front
 	addr string
-	stop context.CancelFunc
 
 	mu            sync.Mutex
 	subscriptions map[string]subscription // by token

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"caac-hub/test/browser"
 )
@@ -63,6 +64,30 @@ func (d *Driver) eval(ctx context.Context, target, expression string, gesture bo
 	return json.RawMessage(text), nil
 }
 
+// AnswerPrompt clicks Allow or Block in the prompt for notifications, which the
+// page in front must have asked for, or ask for soon.
+func (d *Driver) AnswerPrompt(ctx context.Context, allow bool) error {
+	action := "secondaryActions[0]"
+	if allow {
+		action = "mainAction"
+	}
+	for {
+		answered, err := d.ChromeEval(ctx, `(prompt => {
+			prompt?.`+action+`.callback({ checkboxChecked: false });
+			prompt?.remove();
+			return !!prompt;
+		})(PopupNotifications.getNotification("web-notifications", gBrowser.selectedBrowser))`)
+		if err != nil || string(answered) == "true" {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("there is no prompt for notifications: %w", ctx.Err())
+		}
+	}
+}
+
 // Activate brings the page to the front.
 func (t *Tab) Activate(ctx context.Context) error {
 	return t.d.Call(ctx, "browsingContext.activate", object{"context": t.context}, nil)
@@ -97,19 +122,23 @@ func (t *Tab) Screenshot(ctx context.Context, shot browser.Shot) ([]byte, error)
 	return picture.Data, err
 }
 
-// setPreference sets a preference while Firefox runs, in its own window's script.
+// setPreference sets a preference while Firefox runs.
 func (d *Driver) setPreference(ctx context.Context, name string, value int) error {
-	var tree struct {
-		Contexts []struct{ Context, URL string }
-	}
+	_, err := d.ChromeEval(ctx, fmt.Sprintf("Services.prefs.setIntPref(%q, %d)", name, value))
+	return err
+}
+
+// ChromeEval evaluates an expression in Firefox's own window, where its menus
+// and prompts are.
+func (d *Driver) ChromeEval(ctx context.Context, expression string) (json.RawMessage, error) {
+	var tree struct{ Contexts []struct{ Context, URL string } }
 	if err := d.Call(ctx, "browsingContext.getTree", object{"moz:scope": "chrome", "maxDepth": 0}, &tree); err != nil {
-		return err
+		return nil, err
 	}
 	for _, c := range tree.Contexts {
 		if strings.Contains(c.URL, "browser.xhtml") {
-			_, err := d.eval(ctx, c.Context, fmt.Sprintf("Services.prefs.setIntPref(%q, %d)", name, value), false)
-			return err
+			return d.eval(ctx, c.Context, expression, false)
 		}
 	}
-	return errors.New("Firefox has no window")
+	return nil, errors.New("no window is open")
 }
