@@ -146,6 +146,7 @@
       receipt: caac && receiptOf(caac),
     };
     if (tagsDoNothing()) await closeTags([tag]);
+    else await markReplaced(tag, caac?.id);
     /** @type {NotificationOptions} */
     const options = { body: note.body, tag, renotify: !quiet, silent: quiet, data };
     if (note.lang) options.lang = note.lang;
@@ -167,6 +168,21 @@
   function close(n) {
     if (n.data?.receipt) closed.add(n.data.receipt.id);
     n.close();
+  }
+
+  /**
+   * @param {string} tag
+   * @param {string | undefined} by
+   */
+  async function markReplaced(tag, by) {
+    try {
+      for (const n of await sw.registration.getNotifications({ tag })) {
+        const id = n.data?.receipt?.id;
+        if (id && id !== by) closed.add(id);
+      }
+    } catch {
+      // At worst a replaced one counts as dismissed.
+    }
   }
 
   /** @param {string[]} tags */
