@@ -131,7 +131,9 @@ func (d *Driver) setPreference(ctx context.Context, name string, value int) erro
 // ChromeEval evaluates an expression in Firefox's own window, where its menus
 // and prompts are.
 func (d *Driver) ChromeEval(ctx context.Context, expression string) (json.RawMessage, error) {
-	var tree struct{ Contexts []struct{ Context, URL string } }
+	var tree struct {
+		Contexts []struct{ Context, URL string }
+	}
 	if err := d.Call(ctx, "browsingContext.getTree", object{"moz:scope": "chrome", "maxDepth": 0}, &tree); err != nil {
 		return nil, err
 	}
