@@ -24,6 +24,7 @@ type flight struct {
 	channel  notify.Channel
 	reason   notify.Reason
 	eligible []*socket // whose state justified the decision
+	until    time.Time // when it is settled unconfirmed
 	acked    time.Time
 }
 
@@ -143,7 +144,7 @@ func (s *step) lost(fl *flight, sock *socket, why string) error {
 
 // redecide decides an unconfirmed delivery once more: push or none.
 func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why string) error {
-	if d.First != nil {
+	if d.Channel != notify.InApp && d.Channel != notify.Local {
 		return nil
 	}
 	p := s.p
@@ -165,8 +166,8 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 		s.end(d, notify.Dropped, notify.LoggedOut)
 		return nil
 	}
-	first := d.Decision
-	d.First, d.Decision = &first, notify.DecideUnconfirmed(a, l)
+	was := d.Decision
+	s.instead(d, notify.DecideUnconfirmed(a, l))
 	p.h.metrics.decided(d.Decision)
 	s.folded = append(s.folded, d.ID)
 	switch {
@@ -175,7 +176,7 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 		if err != nil {
 			return err
 		}
-		if first.Channel == notify.Local {
+		if was.Channel == notify.Local {
 			r.Until, r.at = time.Time{}, s.now // nothing rang
 		}
 		s.enqueue(r, ref, seq, d)
@@ -187,13 +188,24 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 	return nil
 }
 
+// instead puts another decision in the place of a delivery's. First stays what
+// was decided first.
+func (s *step) instead(d *notify.Delivery, dec notify.Decision) {
+	if d.First == nil {
+		first := d.Decision
+		d.First = &first
+	}
+	d.Decision = dec
+}
+
 // deadlineBody is the body of a DueDeadline.
 type deadlineBody struct {
 	Conversation string `json:"c"`
 	Message      string `json:"m"`
 }
 
-// deadline has what is still unconfirmed of a message settled at the time given.
+// deadline has what is still unconfirmed of a message settled at the time given,
+// or earlier, if some of it is due before: then the deadline moves on by itself.
 func (s *step) deadline(ref notify.Ref, at time.Time) error {
 	key := dueKey(notify.DueDeadline, ref.Conversation, ref.Message)
 	for i := range s.batch.Due {
@@ -206,17 +218,33 @@ func (s *step) deadline(ref notify.Ref, at time.Time) error {
 		return err
 	}
 	due := notify.Due{Partition: s.p.n, Key: key, Kind: notify.DueDeadline, At: at, Body: body}
-	if _, known := s.p.records[ref]; known {
+	if f := s.records[ref]; f != nil && f.Rev != 0 {
 		stored, err := s.p.h.store.Due(s.ctx, s.p.n, []string{key})
 		if err != nil {
 			return err
 		}
 		if len(stored) == 1 {
 			due.Rev = stored[0].Rev
+			settled := len(s.batch.Done)
+			s.batch.Done = slices.DeleteFunc(s.batch.Done, func(d notify.DueRef) bool { return d.Key == key })
+			if settled == len(s.batch.Done) && !stored[0].At.After(at) {
+				return nil
+			}
 		}
 	}
 	s.batch.Due = append(s.batch.Due, due)
 	return nil
+}
+
+// until is when a delivery in flight is settled unconfirmed; zero for others.
+func (s *step) until(delivery string) time.Time {
+	if s.fresh[delivery] {
+		return s.now.Add(confirmTime)
+	}
+	if fl := s.p.flights[delivery]; fl != nil {
+		return fl.until
+	}
+	return time.Time{}
 }
 
 // deadlineOp settles what no page confirmed.
@@ -241,8 +269,11 @@ func (o *deadlineOp) stage(s *step) error {
 	if err := json.Unmarshal(o.due.Body, &b); err != nil {
 		return err
 	}
-	s.batch.Done = append(s.batch.Done, notify.DueRef{Key: o.due.Key, Rev: o.due.Rev})
+	if !slices.ContainsFunc(s.batch.Due, func(d notify.Due) bool { return d.Key == o.due.Key }) {
+		s.batch.Done = append(s.batch.Done, notify.DueRef{Key: o.due.Key, Rev: o.due.Rev})
+	}
 	ref := notify.Ref{Conversation: b.Conversation, Message: b.Message}
+	var later time.Time
 	f, err := s.record(ref)
 	if errors.Is(err, notify.ErrNotFound) {
 		return nil
@@ -254,6 +285,12 @@ func (o *deadlineOp) stage(s *step) error {
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
 		if d.End != "" {
+			continue
+		}
+		if until := s.until(d.ID); until.After(s.now) {
+			if later.IsZero() || until.Before(later) {
+				later = until
+			}
 			continue
 		}
 		switch {
@@ -282,6 +319,9 @@ func (o *deadlineOp) stage(s *step) error {
 				}
 			}
 		}
+	}
+	if !later.IsZero() {
+		return s.deadline(ref, later)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"caac-hub/hub/notify"
 	"caac-hub/hub/wire"
@@ -149,9 +150,11 @@ func (o *fanoutOp) stage(s *step) error {
 			r.Until = s.now.Add(burstWindow)
 			r.at = r.Until
 			confirm = true
+			s.fresh[d.ID] = true
 			frames = append(frames, frame{delivery: *d, view: v})
 		case notify.InApp:
 			confirm = true
+			s.fresh[d.ID] = true
 			frames = append(frames, frame{delivery: *d, view: v})
 		}
 	}
@@ -170,7 +173,7 @@ func (o *fanoutOp) stage(s *step) error {
 			frames = p.fence(ref, res.Fenced, frames)
 		}
 		counts := s.countsOf(snap, ref.Conversation)
-		p.show(o.msg, frames, snap, 1, counts)
+		p.show(o.msg, frames, snap, s.now, 1, counts)
 		p.tell(counts, snap, frames)
 	})
 	return nil
@@ -185,7 +188,8 @@ type frame struct {
 
 // hold keeps a push until another device's page acknowledges the message.
 func (s *step) hold(ref notify.Ref, seq int64, d *notify.Delivery) {
-	fl := &flight{id: d.ID, ref: ref, seq: seq, agent: d.Agent, device: d.Device, channel: notify.Push, reason: d.Reason}
+	fl := &flight{id: d.ID, ref: ref, seq: seq, agent: d.Agent, device: d.Device, channel: notify.Push, reason: d.Reason, until: s.now.Add(confirmTime)}
+	s.fresh[d.ID] = true
 	s.note(d, notify.EventPushQueued, "held: another page of the agent views the conversation")
 	s.then(func(notify.Result) { s.p.launch(fl) })
 }
@@ -193,19 +197,20 @@ func (s *step) hold(ref notify.Ref, seq int64, d *notify.Delivery) {
 // show sends one delivery to its pages, outside a fan-out.
 func (s *step) show(msg *notify.Message, d *notify.Delivery, snap snapshot, l notify.LoginView, count int) {
 	frames := []frame{{delivery: *d, view: l}}
-	s.then(func(notify.Result) { s.p.show(msg, frames, snap, count, s.countsOf(snap, msg.Conversation)) })
+	s.fresh[d.ID] = true
+	s.then(func(notify.Result) { s.p.show(msg, frames, snap, s.now, count, s.countsOf(snap, msg.Conversation)) })
 }
 
 // show launches the flights of deliveries and sends their frames, with the
 // counts that changed by agent.
-func (p *partition) show(msg *notify.Message, frames []frame, snap snapshot, count int, changed map[string]*notify.Count) {
+func (p *partition) show(msg *notify.Message, frames []frame, snap snapshot, now time.Time, count int, changed map[string]*notify.Count) {
 	for i := range frames {
 		f := &frames[i]
 		d := &f.delivery
 		sockets := p.h.sockets.of(d.Agent, d.Device)
 		fl := &flight{
 			id: d.ID, ref: msg.Ref(), seq: msg.Seq, agent: d.Agent, device: d.Device,
-			channel: d.Channel, reason: d.Reason,
+			channel: d.Channel, reason: d.Reason, until: now.Add(confirmTime),
 		}
 		for _, s := range sockets {
 			if justified(d, msg.Conversation, f.view, s.id) {

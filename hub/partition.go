@@ -136,7 +136,7 @@ func (p *partition) work(ops []op) {
 func (p *partition) try(ops []op) error {
 	ctx, cancel := context.WithTimeout(p.h.storeCtx, 30*time.Second)
 	defer cancel()
-	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}}
+	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}, fresh: map[string]bool{}}
 	for _, o := range ops {
 		if err := o.stage(s); err != nil {
 			return err
@@ -160,7 +160,8 @@ type step struct {
 	batch   notify.Batch
 	records map[notify.Ref]*notify.Fanout
 	rings   map[string]*ring
-	folded  []string // deliveries whose flights ended with this step
+	folded  []string        // deliveries whose flights ended with this step
+	fresh   map[string]bool // deliveries whose flights begin with it
 	after   []func(notify.Result)
 	counts  map[countKey]*notify.Count // what changed, once the step is durable
 }

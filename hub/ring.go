@@ -410,8 +410,7 @@ func (s *step) ringAgain(r *ring, msg *notify.Message, snap snapshot) (bool, err
 		return false, err
 	}
 	if again.Channel != d.Channel || again.Reason != d.Reason {
-		first := d.Decision
-		d.First, d.Decision = &first, again
+		s.instead(d, again)
 		s.note(d, notify.EventRedecided, "the burst ended")
 	}
 	for i, w := range r.Waiting {

@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,8 +33,8 @@ type world struct {
 	store hub.Store
 	push  *pushService
 	dir   string
+	power *power
 	stop  func()
-	log   *bytes.Buffer
 }
 
 func newWorld(t *testing.T) *world {
@@ -50,8 +52,9 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	power := &power{pushService: w.push}
 	h, err := hub.New(hub.Options{
-		Store: store, Push: w.push, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
+		Store: store, Push: power, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
 		PublicURL: "https://hub.test", ConversationURL: "https://app.test/{agent}?conversation={conversation}", PageDuty: true,
 	})
 	if err != nil {
@@ -63,7 +66,7 @@ func (w *world) start() {
 	for h.Ready(ctx) != nil {
 		time.Sleep(time.Millisecond)
 	}
-	w.hub, w.store = h, store
+	w.hub, w.store, w.power = h, store, power
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -82,6 +85,34 @@ func (w *world) start() {
 func (w *world) restart() {
 	w.stop()
 	w.start()
+}
+
+// kill ends the hub as a power cut would: another one starts on the data as they
+// stood, and what the former does on its way out reaches nobody.
+func (w *world) kill() {
+	w.t.Helper()
+	synctest.Wait()
+	w.power.cut.Store(true)
+	dir := w.t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(w.dir)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.stop()
+	w.dir = dir
+	w.start()
+}
+
+// power is the push service as one hub reaches it.
+type power struct {
+	*pushService
+	cut atomic.Bool
+}
+
+func (p *power) Send(ctx context.Context, sub notify.Subscription, m notify.PushMessage) notify.PushAnswer {
+	if p.cut.Load() {
+		return notify.PushAnswer{Class: notify.AnswerNetwork}
+	}
+	return p.pushService.Send(ctx, sub, m)
 }
 
 type safeBuffer struct {
@@ -124,6 +155,8 @@ type pushService struct {
 	sent    []sentPush
 	answers []notify.PushAnswer // the next ones; then accepted
 	always  *notify.PushAnswer
+	tried   []time.Time
+	hush    bool // what is sent is not kept for take
 }
 
 type sentPush struct {
@@ -134,7 +167,7 @@ type sentPush struct {
 }
 
 func (p *pushService) Check(context.Context, notify.Subscription) error { return nil }
-func (p *pushService) Key() (string, string)                           { return "key1", "public1" }
+func (p *pushService) Key() (string, string)                            { return "key1", "public1" }
 
 func (p *pushService) Send(_ context.Context, sub notify.Subscription, m notify.PushMessage) notify.PushAnswer {
 	p.mu.Lock()
@@ -143,7 +176,10 @@ func (p *pushService) Send(_ context.Context, sub notify.Subscription, m notify.
 	if err := json.Unmarshal(m.Payload, &s.payload); err != nil {
 		panic(err)
 	}
-	p.sent = append(p.sent, s)
+	p.tried = append(p.tried, s.at)
+	if !p.hush {
+		p.sent = append(p.sent, s)
+	}
 	if p.always != nil {
 		return *p.always
 	}
@@ -168,6 +204,26 @@ func (p *pushService) answer(as ...notify.PushAnswer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answers = append(p.answers, as...)
+}
+
+// set has every push answered alike; nil ends that.
+func (p *pushService) set(a *notify.PushAnswer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.always = a
+}
+
+func (p *pushService) quiet(hush bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hush = hush
+}
+
+// times returns when something was sent.
+func (p *pushService) times() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.tried)
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -497,4 +553,3 @@ func run(t *testing.T, fn func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { fn(t, newWorld(t)) })
 }
-
