@@ -359,12 +359,8 @@ func (o *takeOp) stage(s *step) error {
 	if err := s.trim(r); err != nil {
 		return err
 	}
-	burst := !r.Until.IsZero()
-	if burst || !l.Subscribed {
-		done, err := s.ringAgain(r, &msg, snap)
-		if err != nil || done {
-			return err
-		}
+	if done, err := s.ringAgain(r, &msg, snap); err != nil || done {
+		return err
 	}
 	o.out = &outgoing{
 		agent: r.Agent, device: r.Device, conversation: r.Conversation,
@@ -373,7 +369,7 @@ func (o *takeOp) stage(s *step) error {
 	return nil
 }
 
-// ringAgain decides the end of a burst by what the pages are now: where one
+// ringAgain decides a ring that waited, by what the pages are now: where one
 // would show the message itself, it is asked to, in place of the push. It
 // reports whether the ring is done with.
 func (s *step) ringAgain(r *ring, msg *notify.Message, snap snapshot) (bool, error) {
@@ -385,19 +381,41 @@ func (s *step) ringAgain(r *ring, msg *notify.Message, snap snapshot) (bool, err
 	if d == nil || d.End != "" {
 		return true, s.endWaiting(r, notify.Dropped, notify.Read, nil)
 	}
-	views := snap.withSockets(s.p.h.sockets)
-	_, l, _ := snap.login(r.Agent, r.Device)
+	a, l, _ := snap.login(r.Agent, r.Device)
+	if d.Channel == notify.Push && r.Until.IsZero() && l.Subscribed {
+		return false, nil // it did not wait for the end of a burst
+	}
 	again := d.Decision
 	if d.First == nil {
+		views := snap.withSockets(s.p.h.sockets)
+		_, l, _ = snap.login(r.Agent, r.Device)
 		for _, x := range notify.Decide(notify.View{Assignment: notify.Assignment{Agent: r.Agent}, Agents: views}, msg) {
 			if x.Device == r.Device {
 				again = x
+				again.Held = false
 			}
 		}
 	} else if !l.Subscribed {
 		again = notify.Decision{Agent: r.Agent, Device: r.Device, Channel: notify.None, Reason: notify.NoSubscription}
 	}
+	if again.Channel == notify.InApp || again.Channel == notify.Local {
+		// What a page did not confirm is not asked of a page again.
+		doubted, err := s.unconfirmed(r)
+		if err != nil {
+			return false, err
+		}
+		if doubted {
+			again = notify.DecideUnconfirmed(a, l)
+		}
+	}
 	if again.Channel == notify.Push {
+		if d.Channel != notify.Push {
+			if d, err = s.delivery(msg.Ref(), d.ID); err != nil {
+				return false, err
+			}
+			s.instead(d, again)
+			s.note(d, notify.EventRedecided, "it waited, and no page can show it now")
+		}
 		return false, nil
 	}
 	if again.Channel == notify.None {
@@ -434,6 +452,16 @@ func (s *step) ringAgain(r *ring, msg *notify.Message, snap snapshot) (bool, err
 	s.rest(r)
 	s.show(msg, d, snap, l, count)
 	return true, s.deadline(msg.Ref(), s.now.Add(confirmTime))
+}
+
+// unconfirmed reports whether the ring also tells of what a page did not confirm.
+func (s *step) unconfirmed(r *ring) (bool, error) {
+	for _, w := range r.Waiting {
+		if d, err := s.peek(r.ref(w), w.Delivery); err != nil || d != nil && d.Reason == notify.Unconfirmed {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // pushedOp carries a push service's answer to the deliveries it was for.
