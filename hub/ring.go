@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -595,7 +596,8 @@ func (s *step) bury(r *ring, lead waiting, why string) error {
 	return nil
 }
 
-// exhumeOp puts dead work back: its delivery is open again and rings.
+// exhumeOp puts dead work back: its delivery is open again and rings, unless the
+// message was read, answered or withdrawn meanwhile.
 type exhumeOp struct {
 	opResult
 	due notify.Due
@@ -616,8 +618,18 @@ func (o *exhumeOp) stage(s *step) error {
 	if err != nil || d == nil {
 		return err
 	}
-	d.End, d.EndReason, d.Ended = "", "", time.Time{}
 	s.note(d, notify.EventRetry, "asked for by the operator")
+	unread, err := s.p.h.store.Unread(s.ctx, b.Agent, math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(unread.Conversations, func(c notify.ConversationUnread) bool {
+		return c.Conversation == b.Conversation && c.Cursor < w.Seq
+	}) {
+		s.end(d, notify.Dropped, notify.Read)
+		return nil
+	}
+	d.End, d.EndReason, d.Ended = "", "", time.Time{}
 	r, err := s.ring(b.Agent, b.Device, b.Conversation)
 	if err != nil {
 		return err

@@ -441,7 +441,7 @@ func (s *story) ends(m *toldMessage) {
 	case tr.ReachedNobody:
 		tail = fmt.Sprintf("    %q reached nobody: %v", m.text, tr.Causes)
 	case m.tail != "":
-		tail = fmt.Sprintf("    %q reached somebody after all", m.text)
+		tail = fmt.Sprintf("    %q no longer counts as having reached nobody", m.text)
 	}
 	if tail != m.tail {
 		m.tail = tail
