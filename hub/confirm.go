@@ -108,6 +108,42 @@ func (o *ackOp) stage(s *step) error {
 	return s.read(fl.agent, fl.ref.Conversation, fl.seq, notify.Read)
 }
 
+// flushAcks has what pages acknowledged written before its deadline: the next
+// node would take it for unconfirmed.
+func (p *partition) flushAcks() {
+	acked := map[notify.Ref]bool{}
+	for _, fl := range p.flights {
+		if !fl.acked.IsZero() && !acked[fl.ref] {
+			acked[fl.ref] = true
+			p.next = append(p.next, &foldOp{fl.ref})
+		}
+	}
+}
+
+// foldOp writes what pages have acknowledged of a message so far.
+type foldOp struct{ ref notify.Ref }
+
+func (o *foldOp) stage(s *step) error {
+	_, err := s.record(o.ref)
+	if errors.Is(err, notify.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// done gives up on what could not be written: nothing is tried again in a drain.
+func (o *foldOp) done(p *partition, err error) {
+	if err == nil || p == nil {
+		return
+	}
+	p.h.log.Warn("acknowledgements not written before the end; they will count as unconfirmed", "error", err)
+	for id, fl := range p.flights {
+		if fl.ref == o.ref {
+			p.land(id)
+		}
+	}
+}
+
 // lostOp says that a socket is gone or no longer visible: it can confirm nothing.
 type lostOp struct {
 	socket *socket

@@ -81,6 +81,7 @@ func (p *partition) run() {
 					ops = append(ops, o)
 				default:
 					p.flushSights()
+					p.flushAcks()
 					if len(p.next) == 0 {
 						return
 					}
@@ -136,7 +137,7 @@ func (p *partition) work(ops []op) {
 func (p *partition) try(ops []op) error {
 	ctx, cancel := context.WithTimeout(p.h.storeCtx, 30*time.Second)
 	defer cancel()
-	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}, fresh: map[string]bool{}}
+	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}, fresh: map[string]bool{}, settled: map[notify.Ref]bool{}}
 	for _, o := range ops {
 		if err := o.stage(s); err != nil {
 			return err
@@ -160,8 +161,9 @@ type step struct {
 	batch   notify.Batch
 	records map[notify.Ref]*notify.Fanout
 	rings   map[string]*ring
-	folded  []string        // deliveries whose flights ended with this step
-	fresh   map[string]bool // deliveries whose flights begin with it
+	folded  []string            // deliveries whose flights ended with this step
+	settled map[notify.Ref]bool // records that had ended before it
+	fresh   map[string]bool     // deliveries whose flights begin with it
 	after   []func(notify.Result)
 	counts  map[countKey]*notify.Count // what changed, once the step is durable
 }
@@ -195,6 +197,9 @@ func (s *step) record(ref notify.Ref) (*notify.Fanout, error) {
 		if f, err = s.p.h.store.Fanout(s.ctx, s.p.n, ref); err != nil {
 			return nil, err
 		}
+	}
+	if f.Ended() {
+		s.settled[ref] = true
 	}
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
@@ -307,7 +312,9 @@ func (s *step) commit() error {
 		f.Rev = res.Fanouts[i]
 		if f.Ended() {
 			delete(p.records, ref)
-			p.h.metrics.settled(f)
+			if !s.settled[ref] {
+				p.h.metrics.settled(f)
+			}
 		} else {
 			p.records[ref] = f
 		}
