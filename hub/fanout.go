@@ -20,13 +20,11 @@ type fanoutOp struct {
 	recipients []string // in this partition; none: nobody is to be told
 	from, to   int64    // seqs applied to the recipients' unread
 	parts      int
-	takeover   bool            // recipients of a new assignment, for a message decided before
-	silent     bool            // unread only: a newer message tells
-	replay     bool            // it may have been done before
-	finished   *notify.DueRef  // the due work this finishes, where it lives in this partition
-	told       func(error)     // may be nil
-	missing    map[string]bool // recipients that don't exist
-	fenced     []string        // recipients who lost the conversation meanwhile
+	takeover   bool           // recipients of a new assignment, for a message decided before
+	silent     bool           // unread only: a newer message tells
+	replay     bool           // it may have been done before
+	finished   *notify.DueRef // the due work this finishes, where it lives in this partition
+	told       func(error)    // may be nil
 }
 
 func (o *fanoutOp) conflicted(p *partition) {
@@ -62,6 +60,7 @@ func (o *fanoutOp) stage(s *step) error {
 		}
 		s.batch.Done = append(s.batch.Done, finished)
 	}
+	recipients, answered := o.recipients, false
 	var rec *notify.Fanout
 	if o.replay || o.takeover {
 		var err error
@@ -71,11 +70,19 @@ func (o *fanoutOp) stage(s *step) error {
 		} else if err != nil {
 			return err
 		} else if !o.takeover {
-			delete(s.records, ref)
-			return nil
+			if recipients = untold(rec, recipients); len(recipients) == 0 {
+				return nil
+			}
 		}
 	}
-	snap, err := h.dir.view(s.ctx, o.recipients)
+	if o.replay {
+		c, err := h.store.Conversation(s.ctx, ref.Conversation)
+		if err != nil {
+			return err
+		}
+		answered = c.Answered >= o.to
+	}
+	snap, err := h.dir.view(s.ctx, recipients)
 	if err != nil {
 		return err
 	}
@@ -92,7 +99,7 @@ func (o *fanoutOp) stage(s *step) error {
 		return nil
 	}
 	views := snap.withSockets(h.sockets)
-	decisions := notify.Decide(notify.View{Assignment: o.assignment, Members: o.recipients, Agents: views}, o.msg)
+	decisions := notify.Decide(notify.View{Assignment: o.assignment, Members: recipients, Agents: views}, o.msg)
 	if rec == nil {
 		if _, ok := s.records[ref]; ok {
 			return nil
@@ -112,7 +119,7 @@ func (o *fanoutOp) stage(s *step) error {
 	for _, dec := range decisions {
 		h.metrics.decided(dec)
 		d := notify.Delivery{ID: notify.DeliveryID(ref, dec.Agent, dec.Device), Decision: dec}
-		if find(rec, d.ID) != nil {
+		if o.takeover {
 			d.ID = fmt.Sprintf("%s.%d", d.ID, o.assignment.Version)
 			if find(rec, d.ID) != nil {
 				continue
@@ -123,6 +130,10 @@ func (o *fanoutOp) stage(s *step) error {
 	for i := base; i < len(rec.Deliveries); i++ {
 		d := &rec.Deliveries[i]
 		_, v, _ := snap.login(d.Agent, d.Device)
+		if answered && d.Channel != notify.None {
+			s.end(d, notify.Dropped, notify.Answered)
+			continue
+		}
 		switch d.Channel {
 		case notify.None:
 			d.End, d.EndReason, d.Ended = notify.EndNone, d.Reason, s.now
@@ -170,7 +181,7 @@ func (o *fanoutOp) stage(s *step) error {
 	}
 	s.then(func(res notify.Result) {
 		if len(res.Fenced) > 0 {
-			frames = p.fence(ref, res.Fenced, frames)
+			frames = o.fence(p, res.Fenced, frames)
 		}
 		counts := s.countsOf(snap, ref.Conversation)
 		p.show(o.msg, frames, snap, s.now, 1, counts)
@@ -302,15 +313,24 @@ func countsOf(c *notify.Count) wire.Counts {
 
 // fence leaves out the frames of agents who lost the conversation before the
 // fan-out came, and has their deliveries withdrawn.
-func (p *partition) fence(ref notify.Ref, fenced []notify.Add, frames []frame) []frame {
+func (o *fanoutOp) fence(p *partition, fenced []notify.Add, frames []frame) []frame {
 	for _, f := range fenced {
-		if f.Conversation != ref.Conversation {
+		if f.Conversation != o.msg.Conversation || f.From != o.from || f.To != o.to || f.Assignment != o.assignment.Version {
 			continue
 		}
 		frames = slices.DeleteFunc(frames, func(x frame) bool { return x.delivery.Agent == f.Agent })
-		p.next = append(p.next, &fencedOp{ref: ref, agent: f.Agent})
+		p.next = append(p.next, &fencedOp{ref: o.msg.Ref(), agent: f.Agent})
 	}
 	return frames
+}
+
+// untold returns the agents of whom the record has no delivery.
+func untold(f *notify.Fanout, agents []string) []string {
+	told := make(map[string]bool, len(f.Deliveries))
+	for i := range f.Deliveries {
+		told[f.Deliveries[i].Agent] = true
+	}
+	return slices.DeleteFunc(slices.Clone(agents), func(id string) bool { return told[id] })
 }
 
 // fencedOp ends what late work of an older assignment decided.
@@ -422,10 +442,16 @@ func (o *withdrawOp) stage(s *step) error {
 
 // doneOp deletes finished due work.
 type doneOp struct {
-	ref notify.DueRef
+	ref  notify.DueRef
+	moot bool // somebody else deleted it, or put it anew
 }
 
+func (o *doneOp) conflicted(*partition) { o.moot = true }
+
 func (o *doneOp) stage(s *step) error {
+	if o.moot {
+		return nil
+	}
 	s.batch.Done = append(s.batch.Done, o.ref)
 	return nil
 }
@@ -443,7 +469,7 @@ func (h *Hub) fanout(ctx context.Context, msg *notify.Message, due notify.Due, r
 		return err
 	}
 	recipients := notify.Recipients(msg.Assignment, members)
-	h.spread(&due, msg.Conversation, recipients, func(part []string, parts int) *fanoutOp {
+	h.spread(&due, recipients, func(part []string, parts int) *fanoutOp {
 		return &fanoutOp{
 			msg: msg, assignment: msg.Assignment, recipients: part, from: msg.Seq, to: msg.Seq, parts: parts, replay: replay,
 		}
@@ -453,12 +479,8 @@ func (h *Hub) fanout(ctx context.Context, msg *notify.Message, due notify.Due, r
 
 // spread posts one operation for each partition of the agents, the last of which
 // finishes the due work. Nobody at all is the conversation's partition's business.
-func (h *Hub) spread(due *notify.Due, conversation string, agents []string, make func([]string, int) *fanoutOp) {
-	parts := map[int][]string{}
-	for _, id := range agents {
-		n := notify.Partition(id, h.store.Partitions())
-		parts[n] = append(parts[n], id)
-	}
+func (h *Hub) spread(due *notify.Due, agents []string, make func([]string, int) *fanoutOp) {
+	parts := h.byPartition(agents)
 	home := due.Partition
 	if len(parts) == 0 {
 		parts[home] = nil
@@ -492,12 +514,21 @@ func (h *Hub) spread(due *notify.Due, conversation string, agents []string, make
 	}
 }
 
+func (h *Hub) byPartition(agents []string) map[int][]string {
+	parts := map[int][]string{}
+	for _, id := range agents {
+		n := notify.Partition(id, h.store.Partitions())
+		parts[n] = append(parts[n], id)
+	}
+	return parts
+}
+
 // finish deletes due work from a goroutine that may be a partition's own.
 func (h *Hub) finish(partition int, ref notify.DueRef) {
 	if h.open(1) {
 		go func() {
 			defer h.wg.Done()
-			h.partitions[partition].post(&doneOp{ref})
+			h.partitions[partition].post(&doneOp{ref: ref})
 		}()
 	}
 }

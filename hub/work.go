@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -125,57 +126,63 @@ func (h *Hub) reassign(ctx context.Context, d notify.Due) error {
 	if err != nil {
 		return err
 	}
+	// The takeover goes first: as long as the message has a delivery that has not
+	// ended, its text is kept.
+	taken, err := h.takeOver(ctx, &b, c, slices.DeleteFunc(slices.Clone(responsible), func(id string) bool { return slices.Contains(before, id) }))
+	if err != nil {
+		return err
+	}
 	lost := append(slices.Clone(before), holders...)
 	slices.Sort(lost)
-	var withdrawn []*withdrawOp
 	for _, id := range slices.Compact(lost) {
 		if slices.Contains(responsible, id) {
 			continue
 		}
 		o := &withdrawOp{opResult: awaited(), agent: id, conversation: b.Conversation, assignment: b.To.Version}
 		h.partitionOf(id).post(o)
-		withdrawn = append(withdrawn, o)
+		taken = append(taken, o.opResult)
 	}
-	gained := slices.DeleteFunc(slices.Clone(responsible), func(id string) bool { return slices.Contains(before, id) })
+	for _, r := range taken {
+		if err := r.wait(ctx); err != nil {
+			return err // the lease ends and it is done again
+		}
+	}
+	h.finish(d.Partition, notify.DueRef{Key: d.Key, Rev: d.Rev})
+	return nil
+}
+
+// takeOver gives the agents what is unanswered, with a decision for the newest
+// message, and returns what to wait for.
+func (h *Hub) takeOver(ctx context.Context, b *notify.AssignBody, c notify.Conversation, gained []string) ([]opResult, error) {
 	from, to := c.Answered+1, b.Upto
 	if len(gained) == 0 || from > to {
-		if h.open(1) {
-			go h.finishAfter(withdrawn, d)
-		}
-		return nil
+		return nil, nil
 	}
 	msg := notify.Message{Conversation: b.Conversation, ID: c.Newest, Seq: c.Seq}
 	if c.Seq == to {
-		if msg, err = h.store.Message(ctx, notify.Ref{Conversation: b.Conversation, Message: c.Newest}); errors.Is(err, notify.ErrNotFound) {
-			msg = notify.Message{Conversation: b.Conversation, ID: c.Newest, Seq: c.Seq}
-		} else if err != nil {
-			return err
+		stored, err := h.store.Message(ctx, notify.Ref{Conversation: b.Conversation, Message: c.Newest})
+		switch {
+		case err == nil:
+			msg = stored
+		case !errors.Is(err, notify.ErrNotFound):
+			return nil, err
 		}
-		if msg.Contact == "" {
-			msg.Contact = c.Contact
-		}
+		msg.Contact = cmp.Or(msg.Contact, c.Contact)
 	}
 	// Where a newer message has come, its own fan-out rings; where the newest is
 	// past its retention, nothing is left to show.
 	silent := c.Seq > to || msg.Accepted.IsZero()
-	h.spread(&d, b.Conversation, gained, func(part []string, parts int) *fanoutOp {
-		return &fanoutOp{
-			msg: &msg, assignment: b.To, recipients: part, from: from, to: to, parts: parts,
-			takeover: true, silent: silent,
-		}
-	})
-	return nil
-}
-
-// finishAfter, which the drain waits for, deletes due work once the operations it made are done.
-func (h *Hub) finishAfter(ops []*withdrawOp, d notify.Due) {
-	defer h.wg.Done()
-	for _, o := range ops {
-		if err := o.wait(h.storeCtx); err != nil {
-			return // the lease ends and it is done again
-		}
+	parts := h.byPartition(gained)
+	var out []opResult
+	for n, part := range parts {
+		r := awaited()
+		h.partitions[n].post(&fanoutOp{
+			msg: &msg, assignment: b.To, recipients: part, from: from, to: to, parts: len(parts),
+			takeover: true, silent: silent, told: func(err error) { r.reply <- err },
+		})
+		out = append(out, r)
 	}
-	h.finish(d.Partition, notify.DueRef{Key: d.Key, Rev: d.Rev})
+	return out, nil
 }
 
 func (h *Hub) recipients(ctx context.Context, a notify.Assignment) ([]string, error) {

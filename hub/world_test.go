@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -34,6 +35,7 @@ type world struct {
 	push  *pushService
 	dir   string
 	power *power
+	valve *valve
 	stop  func()
 }
 
@@ -53,8 +55,9 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	power := &power{pushService: w.push}
+	valve := &valve{Store: store}
 	h, err := hub.New(hub.Options{
-		Store: store, Push: power, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
+		Store: valve, Push: power, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
 		PublicURL: "https://hub.test", ConversationURL: "https://app.test/{agent}?conversation={conversation}", PageDuty: true,
 	})
 	if err != nil {
@@ -66,7 +69,7 @@ func (w *world) start() {
 	for h.Ready(ctx) != nil {
 		time.Sleep(time.Millisecond)
 	}
-	w.hub, w.store, w.power = h, store, power
+	w.hub, w.store, w.power, w.valve = h, store, power, valve
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -93,6 +96,7 @@ func (w *world) kill() {
 	w.t.Helper()
 	synctest.Wait()
 	w.power.cut.Store(true)
+	w.valve.fail(errors.New("the power is cut"))
 	dir := w.t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(w.dir)); err != nil {
 		w.t.Fatal(err)
@@ -113,6 +117,53 @@ func (p *power) Send(ctx context.Context, sub notify.Subscription, m notify.Push
 		return notify.PushAnswer{Class: notify.AnswerNetwork}
 	}
 	return p.pushService.Send(ctx, sub, m)
+}
+
+// valve is the store as the hub reaches it: batches wait while it is shut, and
+// fail while it has an error.
+type valve struct {
+	hub.Store
+	mu   sync.Mutex
+	shut chan struct{}
+	err  error
+}
+
+func (v *valve) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.shut = make(chan struct{})
+}
+
+func (v *valve) open() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.shut != nil {
+		close(v.shut)
+		v.shut = nil
+	}
+}
+
+func (v *valve) fail(err error) {
+	v.mu.Lock()
+	v.err = err
+	v.mu.Unlock()
+	v.open()
+}
+
+func (v *valve) Commit(ctx context.Context, partition int, b notify.Batch) (notify.Result, error) {
+	v.mu.Lock()
+	shut := v.shut
+	v.mu.Unlock()
+	if shut != nil {
+		<-shut
+	}
+	v.mu.Lock()
+	err := v.err
+	v.mu.Unlock()
+	if err != nil {
+		return notify.Result{}, err
+	}
+	return v.Store.Commit(ctx, partition, b)
 }
 
 type safeBuffer struct {
@@ -255,16 +306,21 @@ var messageIDs int
 // message posts a text of Ann's in conversation "ann" and returns its ref.
 func (w *world) message(text string, to hub.AssignmentInput) notify.Ref {
 	w.t.Helper()
+	return w.messageIn("ann", text, to)
+}
+
+func (w *world) messageIn(conversation, text string, to hub.AssignmentInput) notify.Ref {
+	w.t.Helper()
 	messageIDs++
 	in := hub.MessageInput{
 		ID: fmt.Sprintf("m%d", messageIDs), Kind: notify.Text, Text: text,
-		Conversation: hub.ConversationInput{ID: "ann", Contact: "Ann", Assignment: &to},
+		Conversation: hub.ConversationInput{ID: conversation, Contact: strings.ToUpper(conversation[:1]) + conversation[1:], Assignment: &to},
 	}
 	a := w.hub.Messages(w.t.Context(), []hub.MessageInput{in})[0]
 	if a.Err != nil {
 		w.t.Fatal(a.Err)
 	}
-	return notify.Ref{Conversation: "ann", Message: in.ID}
+	return notify.Ref{Conversation: conversation, Message: in.ID}
 }
 
 // wait lets everything settle that does not wait for time, then d pass.
@@ -552,4 +608,38 @@ func (p *page) subscribe() *page {
 func run(t *testing.T, fn func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { fn(t, newWorld(t)) })
+}
+
+// counts returns all counts the page was sent, in order, alone or with a notify.
+func (p *page) counts() []wire.Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []wire.Counts
+	for _, f := range p.frames {
+		var c wire.Counts
+		switch f["type"] {
+		case wire.TypeCounts:
+			again(f, &c)
+		case wire.TypeNotify:
+			if f["counts"] == nil {
+				continue
+			}
+			again(f["counts"], &c)
+		default:
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// again reads a decoded JSON value as a type.
+func again(v, to any) {
+	data, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(data, to)
+	}
+	if err != nil {
+		panic(err)
+	}
 }
