@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"caac-hub/hub/notify"
 	"caac-hub/hub/wire"
@@ -95,7 +94,6 @@ func (o *fanoutOp) stage(s *step) error {
 		}
 	}
 	if o.silent {
-		s.then(func(notify.Result) { p.tell(s.countsOf(snap, ref.Conversation), snap, nil) })
 		return nil
 	}
 	views := snap.withSockets(h.sockets)
@@ -183,9 +181,7 @@ func (o *fanoutOp) stage(s *step) error {
 		if len(res.Fenced) > 0 {
 			frames = o.fence(p, res.Fenced, frames)
 		}
-		counts := s.countsOf(snap, ref.Conversation)
-		p.show(o.msg, frames, snap, s.now, 1, counts)
-		p.tell(counts, snap, frames)
+		s.send(o.msg, frames, snap, 1)
 	})
 	return nil
 }
@@ -194,7 +190,6 @@ func (o *fanoutOp) stage(s *step) error {
 type frame struct {
 	delivery notify.Delivery
 	view     notify.LoginView
-	sent     []*socket
 }
 
 // hold keeps a push until another device's page acknowledges the message.
@@ -209,45 +204,39 @@ func (s *step) hold(ref notify.Ref, seq int64, d *notify.Delivery) {
 func (s *step) show(msg *notify.Message, d *notify.Delivery, snap snapshot, l notify.LoginView, count int) {
 	frames := []frame{{delivery: *d, view: l}}
 	s.fresh[d.ID] = true
-	s.then(func(notify.Result) { s.p.show(msg, frames, snap, s.now, count, s.countsOf(snap, msg.Conversation)) })
+	s.then(func(notify.Result) { s.send(msg, frames, snap, count) })
 }
 
-// show launches the flights of deliveries and sends their frames, with the
-// counts that changed by agent.
-func (p *partition) show(msg *notify.Message, frames []frame, snap snapshot, now time.Time, count int, changed map[string]*notify.Count) {
+// send launches the flights of deliveries and sends their frames, each with all
+// that the durable step changed of its agent's counts.
+func (s *step) send(msg *notify.Message, frames []frame, snap snapshot, count int) {
+	p := s.p
 	for i := range frames {
-		f := &frames[i]
-		d := &f.delivery
+		d := &frames[i].delivery
 		sockets := p.h.sockets.of(d.Agent, d.Device)
 		fl := &flight{
 			id: d.ID, ref: msg.Ref(), seq: msg.Seq, agent: d.Agent, device: d.Device,
-			channel: d.Channel, reason: d.Reason, until: now.Add(confirmTime),
+			channel: d.Channel, reason: d.Reason, until: s.now.Add(confirmTime),
 		}
-		for _, s := range sockets {
-			if justified(d, msg.Conversation, f.view, s.id) {
-				fl.eligible = append(fl.eligible, s)
+		for _, sock := range sockets {
+			if justified(d, msg.Conversation, frames[i].view, sock.id) {
+				fl.eligible = append(fl.eligible, sock)
 			}
 		}
 		p.launch(fl)
-		n := wire.Notify{
+		data := encode(wire.Notify{
 			Type: wire.TypeNotify, ID: d.ID, Channel: d.Channel, Reason: d.Reason,
 			Conversation: msg.Conversation, Message: msg.ID, Seq: msg.Seq, At: msg.Sent.UnixMilli(),
-			Show: p.h.compose(msg, snap.agents[d.Agent], snap.devices[d.Device], count, false),
-		}
-		if c := changed[d.Agent]; c != nil {
-			counts := countsOf(c)
-			n.Counts = &counts
-		}
+			Show:   p.h.compose(msg, snap.agents[d.Agent], snap.devices[d.Device], count, false),
+			Counts: s.counts[d.Agent],
+		})
 		to := sockets
 		if d.Channel == notify.Local {
 			to = fl.eligible
 		}
-		data := encode(n)
-		for _, s := range to {
-			s.send(data)
-			if n.Counts != nil {
-				f.sent = append(f.sent, s)
-			}
+		for _, sock := range to {
+			sock.send(data)
+			s.had[sock] = true
 		}
 		p.h.metrics.framed(msg)
 	}
@@ -272,36 +261,21 @@ func justified(d *notify.Delivery, conversation string, l notify.LoginView, sock
 	return false
 }
 
-// tell sends changed counts, by agent, to every socket of every on-duty agent
-// but those that had them with a frame.
-func (p *partition) tell(changed map[string]*notify.Count, snap snapshot, frames []frame) {
-	had := map[*socket]bool{}
-	for i := range frames {
-		for _, s := range frames[i].sent {
-			had[s] = true
-		}
-	}
-	for agent, c := range changed {
-		if a, ok := snap.agents[agent]; !ok || !a.OnDuty {
+// tell sends what the durable step changed of counts to every socket of every
+// on-duty agent but those that had it with a frame. Off duty, unread grows
+// silently, and a read shows.
+func (s *step) tell() {
+	h := s.p.h
+	for id, c := range s.counts {
+		if a, err := h.dir.agent(s.ctx, id); (err != nil || !a.OnDuty) && !s.cleared[id] {
 			continue
 		}
-		for _, s := range p.h.sockets.of(agent, "") {
-			if !had[s] {
-				s.sendCounts(countsOf(c))
+		for _, sock := range h.sockets.of(id, "") {
+			if !s.had[sock] {
+				sock.sendCounts(*c)
 			}
 		}
 	}
-}
-
-// countsOf returns, by agent, what the durable step changed of a conversation.
-func (s *step) countsOf(snap snapshot, conversation string) map[string]*notify.Count {
-	out := make(map[string]*notify.Count, len(snap.views))
-	for i := range snap.views {
-		if c := s.counts[countKey{snap.views[i].ID, conversation}]; c != nil {
-			out[c.Agent] = c
-		}
-	}
-	return out
 }
 
 func countsOf(c *notify.Count) wire.Counts {
@@ -394,22 +368,20 @@ func (s *step) clear(agent, conversation string, upto int64, end notify.End, rea
 			s.end(d, end, reason)
 		}
 	}
-	snap, err := p.h.dir.view(s.ctx, []string{agent})
-	if err != nil {
-		return err
-	}
+	s.cleared[agent] = true
 	s.then(func(notify.Result) {
-		if c := s.counts[countKey{agent, conversation}]; c != nil && c.Unread == 0 {
-			w := encode(wire.WithdrawFrame{
-				Type: wire.TypeWithdraw, Conversations: []string{conversation},
-				Tags: []string{notify.Tag(agent, conversation)}, Reason: reason,
-			})
-			for _, sock := range p.h.sockets.of(agent, "") {
-				sock.send(w)
-			}
-			p.h.closed.add(agent, notify.Tag(agent, conversation))
+		c := s.counts[agent]
+		if c == nil || !slices.ContainsFunc(c.Changed, func(x wire.Change) bool { return x.Conversation == conversation && x.Unread == 0 }) {
+			return
 		}
-		p.tell(s.countsOf(snap, conversation), snap, nil)
+		w := encode(wire.WithdrawFrame{
+			Type: wire.TypeWithdraw, Conversations: []string{conversation},
+			Tags: []string{notify.Tag(agent, conversation)}, Reason: reason,
+		})
+		for _, sock := range p.h.sockets.of(agent, "") {
+			sock.send(w)
+		}
+		p.h.closed.add(agent, notify.Tag(agent, conversation))
 	})
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"caac-hub/hub"
+	"caac-hub/hub/wire"
 )
 
 func TestFanoutTakenUpAgainWhileItWaitsIsDoneOnce(t *testing.T) {
@@ -91,6 +92,44 @@ func TestFailedWithdrawalIsDoneAgain(t *testing.T) {
 		}
 		if u, err := w.hub.Unread(t.Context(), "ken", 10); err != nil || u.Total != 1 {
 			t.Errorf("Ken has %+v %v unread, want 1", u, err)
+		}
+	})
+}
+
+func TestChangesOfOneBatchReachAPageAsOneUnbrokenStep(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		w.agent("mei")
+		active := w.open("mei", "active").subscribe()
+		hidden := w.open("mei", "hidden", active.device)
+		w.messageIn("cid", "old", hub.AssignmentInput{Agent: "mei"})
+		w.wait(time.Second)
+		for _, p := range []*page{active, hidden} {
+			p.took(wire.TypeNotify)
+			p.took(wire.TypeCounts)
+		}
+		from := active.version
+		w.valve.close()
+		w.messageIn("dan", "first, alone in its batch", hub.AssignmentInput{Agent: "mei"})
+		hidden.readUpto("cid", 1)
+		w.message("hello", hub.AssignmentInput{Agent: "mei"})
+		w.messageIn("bob", "hi", hub.AssignmentInput{Agent: "mei"})
+		w.wait(10 * time.Millisecond)
+		w.valve.open()
+		w.wait(200 * time.Millisecond)
+		for name, p := range map[string]*page{"active": active, "hidden": hidden} {
+			have := from
+			for _, f := range p.counts() {
+				if f.Version <= have {
+					continue // told twice: a page leaves it
+				}
+				if f.Prev != have {
+					t.Errorf("%s: counts %d follow %d, the page shows %d", name, f.Version, f.Prev, have)
+				}
+				have = f.Version
+			}
+			if u, _ := w.hub.Unread(t.Context(), "mei", 10); have != u.Version || p.badge() != u.Total {
+				t.Errorf("%s shows (%d) at %d, the store has %d at %d", name, p.badge(), have, u.Total, u.Version)
+			}
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caac-hub/hub/notify"
+	"caac-hub/hub/wire"
 )
 
 // A partition owns what happens to its agents: one goroutine carries out
@@ -137,7 +138,7 @@ func (p *partition) work(ops []op) {
 func (p *partition) try(ops []op) error {
 	ctx, cancel := context.WithTimeout(p.h.storeCtx, 30*time.Second)
 	defer cancel()
-	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}, fresh: map[string]bool{}, settled: map[notify.Ref]bool{}}
+	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}, fresh: map[string]bool{}, had: map[*socket]bool{}, cleared: map[string]bool{}, settled: map[notify.Ref]bool{}}
 	for _, o := range ops {
 		if err := o.stage(s); err != nil {
 			return err
@@ -165,10 +166,10 @@ type step struct {
 	settled map[notify.Ref]bool // records that had ended before it
 	fresh   map[string]bool     // deliveries whose flights begin with it
 	after   []func(notify.Result)
-	counts  map[countKey]*notify.Count // what changed, once the step is durable
+	counts  map[string]*wire.Counts // what it changed, by agent, once it is durable
+	had     map[*socket]bool        // sockets told of it in a notify
+	cleared map[string]bool         // agents of whose unread it took something away
 }
-
-type countKey struct{ agent, conversation string }
 
 // then has fn run once the step is durable.
 func (s *step) then(fn func(notify.Result)) { s.after = append(s.after, fn) }
@@ -337,14 +338,18 @@ func (s *step) commit() error {
 	for _, id := range s.folded {
 		p.land(id)
 	}
-	s.counts = make(map[countKey]*notify.Count, len(res.Counts))
+	s.counts = make(map[string]*wire.Counts, len(res.Counts))
 	for i := range res.Counts {
-		c := &res.Counts[i]
-		s.counts[countKey{c.Agent, c.Conversation}] = c
+		c := countsOf(&res.Counts[i])
+		if old := s.counts[res.Counts[i].Agent]; old != nil {
+			c = *mergeCounts(old, c)
+		}
+		s.counts[res.Counts[i].Agent] = &c
 	}
 	for _, fn := range s.after {
 		fn(res)
 	}
+	s.tell()
 	return nil
 }
 
