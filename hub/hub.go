@@ -107,7 +107,7 @@ func New(o Options) (*Hub, error) {
 	}
 	h.base, h.cut = context.WithCancel(context.Background())
 	h.storeCtx, h.cutStore = context.WithCancel(context.Background())
-	h.lanes = newLanes(h.base, &h.wg)
+	h.lanes = newLanes(h.base, h.open, &h.wg)
 	for n := range o.Store.Partitions() {
 		h.partitions = append(h.partitions, newPartition(h, n))
 	}

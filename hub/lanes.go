@@ -12,6 +12,7 @@ const laneWidth = 32
 // other. In a lane, assignees' pushes go before teams'.
 type lanes struct {
 	ctx   context.Context
+	open  func(n int) bool // adds to what the drain waits for; false once it has begun
 	wg    *sync.WaitGroup
 	mu    sync.Mutex
 	hosts map[string]*lane
@@ -22,26 +23,25 @@ type lane struct {
 	running       int
 }
 
-func newLanes(ctx context.Context, wg *sync.WaitGroup) *lanes {
-	return &lanes{ctx: ctx, wg: wg, hosts: map[string]*lane{}}
+func newLanes(ctx context.Context, open func(int) bool, wg *sync.WaitGroup) *lanes {
+	return &lanes{ctx: ctx, open: open, wg: wg, hosts: map[string]*lane{}}
 }
 
 // submit runs fn in the host's lane. team says that it gives way to others. Once
-// the lanes' context has ended nothing is run: what is due stays due.
+// the drain has begun nothing is begun any more: what is due stays due.
 func (l *lanes) submit(host string, team bool, fn func(context.Context)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx.Err() != nil {
-		return
-	}
 	ln := l.hosts[host]
 	if ln == nil {
 		ln = &lane{}
-		l.hosts[host] = ln
 	}
 	if ln.running < laneWidth {
+		if !l.open(1) {
+			return
+		}
+		l.hosts[host] = ln
 		ln.running++
-		l.wg.Add(1)
 		go l.run(host, ln, fn)
 		return
 	}
