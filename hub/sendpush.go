@@ -93,7 +93,7 @@ func (h *Hub) sendPush(ctx context.Context, out *outgoing) (sub notify.Subscript
 		Close: h.closed.take(a.ID, d.ID, show.Tag),
 	}
 	answer, err = h.send(ctx, d, show, data, time.Until(out.expires))
-	if err == nil && answer.Class != notify.AnswerAccepted {
+	if err != nil || answer.Class != notify.AnswerAccepted {
 		h.closed.back(a.ID, d.ID, data.Close)
 	}
 	return sub, answer, err
