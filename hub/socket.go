@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -43,6 +44,7 @@ type socket struct {
 	heard   time.Time
 	pinging bool
 	limit   *rate.Limiter
+	asked   int // acknowledgements the page owes
 }
 
 // ServeSocket takes over an accepted WebSocket and returns at once; the hub
@@ -53,17 +55,23 @@ func (h *Hub) ServeSocket(c *websocket.Conn, remote string) {
 		c.Close(wire.CloseDrain, "this node is going")
 		return
 	}
+	s := &socket{hub: h, conn: c, remote: remote}
+	c.SetReadLimit(wire.MaxFrame)
 	go func() {
-		defer h.wg.Done()
-		defer c.CloseNow()
-		s := &socket{hub: h, conn: c, remote: remote}
-		c.SetReadLimit(wire.MaxFrame)
 		if !s.greet() {
+			s.release()
 			return
 		}
-		s.read()
-		s.gone()
+		// Greeting has grown this goroutine's stack; the one that waits for
+		// frames from now on is small.
+		go s.read()
 	}()
+}
+
+// release closes the connection and lets the drain go on without it.
+func (s *socket) release() {
+	s.conn.CloseNow()
+	s.hub.wg.Done()
 }
 
 // refuse says why there will be no socket.
@@ -75,19 +83,19 @@ func (s *socket) refuse(code int, reason string) {
 // socket to read.
 func (s *socket) greet() bool {
 	h := s.hub
-	ctx, cancel := context.WithTimeout(h.base, helloTimeout)
-	defer cancel()
+	// A context that ends cuts the connection before the page could hear why.
+	late := time.AfterFunc(helloTimeout, func() { s.refuse(wire.CloseNoHello, "no hello within 5 s") })
 	var f wire.Client
-	if err := s.next(ctx, &f); err != nil {
-		switch {
-		case errors.As(err, new(*badFrame)):
+	err := s.next(h.base, &f)
+	if !late.Stop() || err != nil {
+		if errors.As(err, new(*badFrame)) {
 			s.refuse(wire.CloseBadFrame, clip(err.Error()))
-		case ctx.Err() != nil:
-			s.refuse(wire.CloseNoHello, "no hello within 5 s")
 		}
 		h.metrics.refused("hello")
 		return false
 	}
+	ctx, cancel := context.WithTimeout(h.base, helloTimeout)
+	defer cancel()
 	if f.Type != wire.TypeHello {
 		s.refuse(wire.CloseNoHello, "the first frame must be hello")
 		h.metrics.refused("hello")
@@ -137,42 +145,87 @@ func closeCodeFor(err error) int {
 	return wire.CloseBadToken
 }
 
-// read reads frames until the socket ends.
+// restTime without a frame makes a socket one that rests.
+const restTime = time.Second
+
+// read reads frames until the socket ends. A frame's work grows the stack, and
+// no collection shrinks it below what waiting for the next one needs twice over:
+// of a socket that rests a new goroutine goes on reading.
 func (s *socket) read() {
 	for {
-		var f wire.Client
-		err := s.next(s.hub.base, &f)
-		if errors.As(err, new(*badFrame)) {
-			s.end(wire.CloseBadFrame, clip(err.Error()))
-			s.hub.metrics.dropped("bad_frame")
-			s.waitClosed()
-			return
-		}
+		typ, r, err := s.conn.Reader(s.hub.base)
 		if err != nil {
-			return
+			break
 		}
-		s.mu.Lock()
-		s.heard = time.Now()
-		ok := s.limit.Allow()
-		s.mu.Unlock()
-		if !ok {
-			s.end(wire.CloseTooMany, "too many frames")
-			s.hub.metrics.dropped("flood")
-			s.waitClosed()
-			return
+		goOn, rested := s.take(typ, r)
+		if !goOn {
+			break
 		}
-		if err := s.handle(&f); err != nil {
-			e := AsError(err)
-			switch e.Kind {
-			case Unavailable, Internal:
-				s.hub.log.Warn("frame failed", "type", f.Type, "agent", s.agent, "error", err)
-			default:
-				s.end(wire.CloseBadFrame, clip(e.Message))
-				s.waitClosed()
-				return
-			}
+		if rested {
+			go s.read()
+			return
 		}
 	}
+	s.gone()
+	s.release()
+}
+
+// take does what one frame asks. It reports whether to go on, and whether the
+// socket had rested before.
+func (s *socket) take(typ websocket.MessageType, r io.Reader) (goOn, rested bool) {
+	var f wire.Client
+	err := decodeFrame(typ, r, &f)
+	if errors.As(err, new(*badFrame)) {
+		s.end(wire.CloseBadFrame, clip(err.Error()))
+		s.hub.metrics.dropped("bad_frame")
+		s.waitClosed()
+		return false, false
+	}
+	if err != nil {
+		return false, false
+	}
+	now := time.Now()
+	s.mu.Lock()
+	rested = now.Sub(s.heard) >= restTime
+	s.heard = now
+	ok := s.allowLocked(&f)
+	s.mu.Unlock()
+	if !ok {
+		s.end(wire.CloseTooMany, "too many frames")
+		s.hub.metrics.dropped("flood")
+		s.waitClosed()
+		return false, false
+	}
+	if err := s.handle(&f); err != nil {
+		e := AsError(err)
+		switch e.Kind {
+		case Unavailable, Internal:
+			s.hub.log.Warn("frame failed", "type", f.Type, "agent", s.agent, "error", err)
+		default:
+			s.end(wire.CloseBadFrame, clip(e.Message))
+			s.waitClosed()
+			return false, false
+		}
+	}
+	return true, rested
+}
+
+// allowLocked reports whether the frame is within the socket's rate. What the
+// hub asked for doesn't count.
+func (s *socket) allowLocked(f *wire.Client) bool {
+	if f.Type == wire.TypeAck && s.asked > 0 {
+		s.asked--
+		return true
+	}
+	return s.limit.Allow()
+}
+
+// ask sends a frame that the page answers.
+func (s *socket) ask(frame []byte) {
+	s.mu.Lock()
+	s.asked++
+	s.mu.Unlock()
+	s.send(frame)
 }
 
 // waitClosed reads on, unheard, until the close is done: a closing handshake
@@ -202,7 +255,12 @@ func (s *socket) next(ctx context.Context, f *wire.Client) error {
 	if err != nil {
 		return err
 	}
+	return decodeFrame(typ, r, f)
+}
+
+func decodeFrame(typ websocket.MessageType, r io.Reader, f *wire.Client) error {
 	if typ != websocket.MessageText {
+		io.Copy(io.Discard, r) // a message left half read cuts the connection
 		return &badFrame{"frames are text"}
 	}
 	buf := frameBuffers.Get().(*bytes.Buffer)
@@ -272,7 +330,8 @@ func (s *socket) handle(f *wire.Client) error {
 			s.expires = claims.Expires
 			s.mu.Unlock()
 		}
-		return s.welcome(ctx, 0, "")
+		s.truth(ctx)
+		return nil
 	case wire.TypeBye:
 		if f.Logout {
 			return h.endLogin(ctx, s.agent, s.device)
@@ -309,12 +368,24 @@ func (s *socket) gone() {
 	}
 }
 
+// truth sends full state anew. A page that can't be told it comes back for it.
+func (s *socket) truth(ctx context.Context) {
+	if err := s.welcome(ctx, 0, ""); err != nil {
+		s.hub.log.Warn("full state not sent", "agent", s.agent, "error", err)
+		s.end(wire.CloseUnavailable, "the store is unavailable")
+	}
+}
+
 // welcome sends full state. have is the version the page shows.
 func (s *socket) welcome(ctx context.Context, have int64, key string) error {
 	h := s.hub
 	a, err := h.dir.agent(ctx, s.agent)
 	if err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(a.Logins, func(l notify.Login) bool { return l.Device == s.device }) {
+		s.end(wire.CloseLoggedOut, "the login ended") // before the socket was there to be closed
+		return nil
 	}
 	d, err := h.dir.device(ctx, s.device)
 	if err != nil {
