@@ -22,6 +22,7 @@ export function profile(client) {
   /** @type {Settings | null} */
   let settings = null;
   let device = '';
+  let enabling = false;
 
   const box = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
 
@@ -31,9 +32,11 @@ export function profile(client) {
     byId('permission-words').textContent = PERMISSION[d.permission] ?? d.permission;
     byId('push-words').textContent = d.subscribed
       ? 'Push reaches this device, even with no page open.'
-      : d.permission === 'granted'
-        ? 'No push on this device: without an open page nothing rings here.'
-        : '';
+      : enabling
+        ? 'Push is being turned on here…'
+        : d.permission === 'granted'
+          ? 'No push on this device: without an open page nothing rings here.'
+          : '';
     byId('banner').hidden = d.permission !== 'default';
     byId('grant').hidden = d.permission === 'denied' || (d.permission === 'granted' && d.subscribed);
     byId('grant').textContent = d.permission === 'granted' ? 'Turn push on here' : 'Grant browser notification';
@@ -56,11 +59,12 @@ export function profile(client) {
   for (const button of document.querySelectorAll('button.grant')) {
     button.addEventListener('click', async () => {
       const b = /** @type {HTMLButtonElement} */ (button);
-      b.disabled = true;
+      b.disabled = enabling = true;
       try {
         showEnabled(await client.enablePush());
       } finally {
-        b.disabled = false;
+        b.disabled = enabling = false;
+        show();
       }
     });
   }
@@ -112,7 +116,7 @@ export function profile(client) {
     });
   }
   test('device-test', 'Showing…', async () => (await client.deviceTest()).detail);
-  test('push-test', 'Sent; waiting for it to arrive…', async () => {
+  test('push-test', 'Sending a push; waiting for it to arrive…', async () => {
     const { detail, silenced } = await client.pushTest();
     const why = silenced.map((r) => SILENCED[r] ?? r.replaceAll('_', ' '));
     return why.length ? `${detail} A real message would not ring here now: ${why.join(', ')}.` : detail;

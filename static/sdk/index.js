@@ -69,6 +69,8 @@ export function connect(options) {
   const reads = new Map();
   /** @type {(() => void)[]} */
   const whenWelcome = [];
+  /** @type {Promise<unknown>} the subscription that is under way */
+  let subscribing = Promise.resolve();
 
   const presence = watchPresence({
     tell: (s) => void socket.send({ type: 'state', state: s, permission: lookAtPermission() }),
@@ -181,8 +183,10 @@ export function connect(options) {
 
   /** @param {Welcome} w */
   async function mend(w) {
+    const repaired = registration.then((r) => push.repair(r, w.settings.device, w.vapid, api));
+    subscribing = Promise.allSettled([subscribing, repaired]);
     try {
-      if (await push.repair(await registration, w.settings.device, w.vapid, api)) refresh(true);
+      if (await repaired) refresh(true);
     } catch {
       // Tried again at the next start; until then the hub says what it has.
     }
@@ -458,12 +462,14 @@ export function connect(options) {
      * @returns {Promise<PushResult>}
      */
     enablePush() {
-      return push.enable({
+      const enabled = push.enable({
         registration,
         vapid: async () => welcome?.vapid ?? (await api('GET', 'v1/vapid')),
         api,
         asked: lookAtPermission,
-      }).then((result) => {
+      });
+      subscribing = Promise.allSettled([subscribing, enabled]);
+      return enabled.then((result) => {
         if (result.ok) refresh(true);
         return result;
       });
@@ -493,8 +499,12 @@ export function connect(options) {
     deviceTest() {
       return deviceTest(registration, welcome?.agent ?? '');
     },
-    /** @returns {Promise<PushTestResult>} rejects with HubError if the hub refuses the test */
-    pushTest() {
+    /**
+     * Waits for a subscription that is under way.
+     * @returns {Promise<PushTestResult>} rejects with HubError if the hub refuses the test
+     */
+    async pushTest() {
+      await subscribing;
       return pushTests.run();
     },
     /**
