@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -12,30 +13,91 @@ import (
 	"caac-hub/test/browser/firefox"
 )
 
-// The demo's own page, as a newcomer uses it: from the banner's button to the
-// native prompt to the sentence that says so.
-func TestBannerOfTheDemoLeadsToGrantedAndAPushTest(t *testing.T) {
-	s := newStory(t)
-	b := s.Firefox()
-	p := b.Open(s.hub + "/agent/mei")
-	p.Wait("the banner", 15*time.Second, `[...document.querySelectorAll("button")].some((b) => b.checkVisibility() && b.textContent.trim() === "Grant browser notification")`)
-	clickButton(p, "Grant browser notification")
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-	defer cancel()
-	if err := b.Driver().(*firefox.Driver).AnswerPrompt(ctx, true); err != nil {
-		t.Fatal(err)
-	}
-	(&agent{p, s, "mei"}).waitPresence(notify.Active)
-	clickButton(p, "My profile")
-	p.Wait("the state in words", 15*time.Second, `document.body.innerText.includes("Browser notification is granted.")`)
-	p.Wait("the subscription", 15*time.Second, `document.body.innerText.includes("Push reaches this device")`)
-	clickButton(p, "Push test")
-	s.Desktop.WaitNotification(t, "Push test", 15*time.Second)
-	p.Wait("the delay of the test", 15*time.Second, `/received after \d+(\.\d+)? s/i.test(document.body.innerText)`)
+// The demo as a newcomer uses it, by its own pages and nothing else.
+func TestFirstMinuteOfTheDemo(t *testing.T) {
+	eachBrowser(t, newDemo, func(s *story, b *browser.Browser) {
+		stage, _ := s.firstMinute(b)
+		for _, says := range []string{
+			"in the page only: you are looking at it",
+			"push: the page is open, but hidden",
+			"push: no page is open",
+		} {
+			stage.Wait("the reason "+says, 15*time.Second, `[...document.querySelectorAll("#timeline > li")].filter((li) => li.innerText.includes(`+strconv.Quote(says)+`)).length === 1`)
+		}
+		for _, m := range b.Problems() {
+			s.t.Errorf("a page said: %v", m)
+		}
+	})
 }
 
-// clickButton clicks the button that says so.
-func clickButton(p *browser.Page, says string) {
-	p.Wait("the button "+says, 10*time.Second, `[...document.querySelectorAll("button")].some((b) => b.checkVisibility() && !b.disabled && b.textContent.trim() === "`+says+`")`)
-	p.Gesture(`[...document.querySelectorAll("button")].find((b) => b.checkVisibility() && !b.disabled && b.textContent.trim() === "`+says+`").click()`, nil)
+// firstMinute goes through the stage's steps and returns with three messages
+// told and the stage in front. Mei's page has the chat open.
+func (s *story) firstMinute(b *browser.Browser) (stage, mei *browser.Page) {
+	s.t.Helper()
+	stage = b.Open(s.hub + "/")
+	clickOn(stage, "Open Mei")
+	mei = b.WaitPage(s.hub+"/agent/mei", 15*time.Second)
+	s.grantByHand(b, mei)
+	// At once: a test waits for the subscription that is under way.
+	clickOn(mei, "Push test")
+	s.Desktop.WaitNotification(s.t, "Push test", 20*time.Second)
+	mei.Wait("the delay of the test", 15*time.Second, `/received after \d+(\.\d+)? s/i.test(document.querySelector("#test-result").innerText)`)
+	mei.Wait("the state of push", 5*time.Second, `document.body.innerText.includes("Push reaches this device")`)
+	clickOn(mei, "My profile")
+
+	(&agent{mei, s, "mei"}).waitPresence(notify.Active)
+	clickOn(mei, "now")
+	mei.Wait("the count in the title", 10*time.Second, `document.title === "(1) CAAC"`)
+	mei.Wait("a toast", 5*time.Second, `[...document.querySelectorAll("[role=status]")].some((host) => host.shadowRoot?.textContent.includes("Where is my parcel?"))`)
+	mei.Wait("the reason in words", 10*time.Second, `document.querySelector("#write-result").innerText.includes("in the page only: you are looking at it")`)
+
+	clickOn(mei, "in 5 s")
+	mei.Wait("the promise", 5*time.Second, `document.querySelector("#write-result").innerText.startsWith("Comes in 5 s")`)
+	mei.Hide()
+	n := s.Desktop.WaitNotification(s.t, "Ada", 20*time.Second)
+	s.Desktop.Click(s.t, n, "")
+	mei.Wait("the click to open the chat", 10*time.Second, `document.visibilityState === "visible" && document.querySelectorAll("#lines li").length === 2`)
+	mei.Wait("the chat to be read", 10*time.Second, `document.title === "CAAC"`)
+
+	clickOn(mei, "in 5 s")
+	mei.Wait("the promise", 5*time.Second, `document.querySelector("#write-result").innerText.startsWith("Comes in 5 s")`)
+	mei.Close()
+	n = s.Desktop.WaitNotification(s.t, "Ada", 20*time.Second)
+	s.Desktop.Click(s.t, n, "")
+	mei = b.WaitPage(s.hub+"/agent/mei?conversation=", 15*time.Second)
+	mei.Wait("the click to open the chat", 15*time.Second, `document.querySelectorAll("#lines li").length === 3`)
+
+	stage.Show()
+	stage.Wait("three messages, all ended", 15*time.Second, `document.querySelectorAll("#timeline > li").length === 3 && !document.querySelector("#timeline").innerText.includes("on its way")`)
+	stage.Wait("every step to be done", 10*time.Second, `document.querySelectorAll("#steps li.done").length === 6`)
+	return stage, mei
+}
+
+// grantByHand leads from the banner to the sentence that says so, and leaves
+// "My profile" open.
+func (s *story) grantByHand(b *browser.Browser, mei *browser.Page) {
+	s.t.Helper()
+	mei.Wait("the banner", 15*time.Second, `document.querySelector("#banner").checkVisibility()`)
+	if driver, ok := b.Driver().(*firefox.Driver); ok {
+		clickOn(mei, "Grant browser notification")
+		ctx, cancel := context.WithTimeout(s.t.Context(), 15*time.Second)
+		defer cancel()
+		if err := driver.AnswerPrompt(ctx, true); err != nil {
+			s.t.Fatal(err)
+		}
+		clickOn(mei, "My profile")
+	} else {
+		// Headless Chromium answers its prompt with no, so it is answered before.
+		mei.GrantNotifications()
+		clickOn(mei, "My profile")
+		clickOn(mei, "Turn push on here")
+	}
+	mei.Wait("the state in words", 15*time.Second, `document.querySelector("#permission-words").innerText === "Browser notification is granted."`)
+}
+
+// clickOn clicks the button or link that says so.
+func clickOn(p *browser.Page, says string) {
+	found := `[...document.querySelectorAll("button, a")].find((e) => e.checkVisibility() && !e.disabled && e.textContent.trim() === ` + strconv.Quote(says) + `)`
+	p.Wait("the button "+says, 10*time.Second, found)
+	p.Gesture(found+`.click()`, nil)
 }

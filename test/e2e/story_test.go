@@ -42,7 +42,7 @@ type story struct {
 	*world.World
 	t        *testing.T
 	hub      string // the hub's origin
-	caac     string // CAAC's
+	caac     string // CAAC's, "" where the demo's own pages are told of
 	dataDir  string
 	key      string // API key
 	messages int
@@ -62,14 +62,27 @@ func newStory(t *testing.T) *story {
 	return s
 }
 
+// newDemo starts the hub as a newcomer does, with the demo's own pages and
+// nothing set.
+func newDemo(t *testing.T) *story {
+	t.Helper()
+	s := &story{World: world.New(t), t: t, dataDir: t.TempDir()}
+	s.startHub()
+	return s
+}
+
 // inBothBrowsers tells a story once in each browser.
 func inBothBrowsers(t *testing.T, tell func(s *story, b *browser.Browser)) {
+	eachBrowser(t, newStory, tell)
+}
+
+func eachBrowser(t *testing.T, begin func(t *testing.T) *story, tell func(s *story, b *browser.Browser)) {
 	t.Run("firefox", func(t *testing.T) {
-		s := newStory(t)
+		s := begin(t)
 		tell(s, s.Firefox())
 	})
 	t.Run("chromium", func(t *testing.T) {
-		s := newStory(t)
+		s := begin(t)
 		tell(s, s.Chromium())
 	})
 }
@@ -79,9 +92,11 @@ func (s *story) startHub() {
 	c := config.Default(config.Demo, s.dataDir)
 	c.Listen = "localhost:0"
 	c.DataDir = s.dataDir
-	c.Origins = []string{s.caac}
-	c.ConversationURL = s.caac + "/agent/{agent}?conversation={conversation}"
-	c.Auth.JWTSecret = secret
+	if s.caac != "" {
+		c.Origins = []string{s.caac}
+		c.ConversationURL = s.caac + "/agent/{agent}?conversation={conversation}"
+		c.Auth.JWTSecret = secret
+	}
 	program, err := serve.New(s.t.Context(), serve.Options{
 		Config:      c,
 		Log:         slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
