@@ -235,7 +235,7 @@ func (s *step) send(msg *notify.Message, frames []frame, snap snapshot, count in
 			to = fl.eligible
 		}
 		for _, sock := range to {
-			sock.send(data)
+			sock.ask(data)
 			s.had[sock] = true
 		}
 		p.h.metrics.framed(msg)

@@ -553,9 +553,7 @@ func (h *Hub) tellDuty(ctx context.Context, a notify.Agent) {
 	for _, s := range h.sockets.of(a.ID, "") {
 		s.send(encode(wire.DutyFrame{Type: wire.TypeDuty, OnDuty: a.OnDuty}))
 		if a.OnDuty {
-			if err := s.welcome(ctx, 0, ""); err != nil {
-				h.log.Warn("counts not sent", "agent", a.ID, "error", err)
-			}
+			s.truth(ctx)
 		}
 	}
 	h.changed(Event{Kind: "agent", Agent: a.ID})

@@ -29,14 +29,15 @@ import (
 // world is a hub on a real store with a push service that the test answers for,
 // under fake time.
 type world struct {
-	t     *testing.T
-	hub   *hub.Hub
-	store hub.Store
-	push  *pushService
-	dir   string
-	power *power
-	valve *valve
-	stop  func()
+	t      *testing.T
+	hub    *hub.Hub
+	store  hub.Store
+	push   *pushService
+	dir    string
+	power  *power
+	valve  *valve
+	limits hub.Limits
+	stop   func()
 }
 
 func newWorld(t *testing.T) *world {
@@ -59,6 +60,7 @@ func (w *world) start() {
 	h, err := hub.New(hub.Options{
 		Store: valve, Push: power, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
 		PublicURL: "https://hub.test", ConversationURL: "https://app.test/{agent}?conversation={conversation}", PageDuty: true,
+		Limits: w.limits,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -126,6 +128,24 @@ type valve struct {
 	mu   sync.Mutex
 	shut chan struct{}
 	err  error
+
+	asked     map[string]func() // called once, when the agent is first read
+	unreadErr error
+}
+
+func (v *valve) Agents(ctx context.Context, ids []string) ([]notify.Agent, error) {
+	if fn := v.asked[ids[0]]; fn != nil {
+		delete(v.asked, ids[0])
+		fn()
+	}
+	return v.Store.Agents(ctx, ids)
+}
+
+func (v *valve) Unread(ctx context.Context, agent string, limit int) (notify.Unread, error) {
+	if v.unreadErr != nil {
+		return notify.Unread{}, v.unreadErr
+	}
+	return v.Store.Unread(ctx, agent, limit)
 }
 
 func (v *valve) close() {
@@ -542,11 +562,15 @@ func (p *page) countsLocked(c map[string]any) {
 }
 
 func (p *page) send(f any) {
+	p.conn.Write(context.Background(), websocket.MessageText, encoded(f))
+}
+
+func encoded(f any) []byte {
 	data, err := json.Marshal(f)
 	if err != nil {
 		panic(err)
 	}
-	p.conn.Write(context.Background(), websocket.MessageText, data)
+	return data
 }
 
 func (p *page) state(s string) {
