@@ -26,9 +26,13 @@ func soak(t *testing.T, seed uint64, kills int) {
 	var killed []time.Time
 	var recovery []time.Duration
 	for range kills {
-		// Mostly soon after the start, where the work of before is taken up.
-		wait := time.Duration(moments.ExpFloat64() * float64(1200*time.Millisecond))
-		time.Sleep(50*time.Millisecond + min(wait, 5*time.Second))
+		// Mostly soon after the start, where the work of before is taken up; at
+		// times late enough for deadlines and bursts to end.
+		wait := time.Duration(moments.ExpFloat64() * float64(time.Second))
+		if kills > 10 && moments.IntN(5) == 0 {
+			wait += 6 * time.Second
+		}
+		time.Sleep(50*time.Millisecond + min(wait, 10*time.Second))
 		at := time.Now()
 		w.hub.kill()
 		killed = append(killed, at)

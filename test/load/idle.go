@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -88,6 +89,12 @@ func idle(ctx context.Context, s settings, t *table) error {
 	after, err := v.usage()
 	if err != nil {
 		return err
+	}
+	if s.profile != "" {
+		v.cmd.Process.Signal(syscall.SIGUSR1)
+		if err := pause(ctx, 3*time.Second); err != nil {
+			return err
+		}
 	}
 	n := int64(s.sockets)
 	t.part(fmt.Sprintf("idle: %d sockets, each with agent, login and device in the store, half visible", s.sockets))

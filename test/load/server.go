@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -119,7 +121,8 @@ func (v *server) stop() {
 	os.RemoveAll(v.dir)
 }
 
-// profiled is the program with a CPU profile of its whole life.
+// profiled is the program with a CPU profile of its whole life. SIGUSR1 has it
+// write what its heap holds.
 func profiled(file string) int {
 	f, err := os.Create(file)
 	if err != nil {
@@ -132,6 +135,17 @@ func profiled(file string) int {
 		return 1
 	}
 	defer pprof.StopCPUProfile()
+	heap := make(chan os.Signal, 1)
+	signal.Notify(heap, syscall.SIGUSR1)
+	go func() {
+		for range heap {
+			runtime.GC()
+			if f, err := os.Create(strings.TrimSuffix(file, ".pprof") + ".heap"); err == nil {
+				pprof.Lookup("heap").WriteTo(f, 0)
+				f.Close()
+			}
+		}
+	}()
 	ctx, stop := signalled()
 	defer stop()
 	return cli.Main(ctx, cli.Env{Command: "load", Args: os.Args[1:], Environ: nil, Stdout: os.Stdout, Stderr: os.Stderr, Version: "load"})
