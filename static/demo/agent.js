@@ -18,8 +18,8 @@ let counts = { total: 0, version: 0, conversations: [] };
 let current = null;
 /** @type {Line[]} of it */
 let lines = [];
-/** @type {Set<string>} messages written from the foot of this page */
-const written = new Set();
+/** The message last written from the foot of this page. */
+let written = '';
 
 /** @type {{token: string, until: number} | null} */
 let kept = null;
@@ -35,6 +35,7 @@ const client = connect({
   token,
   // Several agents may try the demo in one browser: each has a place of its own.
   place: agent,
+  toast: byId('toasts'),
   onCounts(c) {
     counts = c;
     showList();
@@ -179,7 +180,7 @@ for (const button of document.querySelectorAll('button.write')) {
     const said = byId('write-result');
     try {
       const { message } = await request('POST', '/demo/messages', { contact: 'Ada', kind: 'text', text: 'Where is my parcel?', to: { agent }, delay_seconds: delay });
-      written.add(message);
+      written = message;
       if (delay) said.textContent = `Comes in ${delay} s. Now look at another tab, or close this one.`;
     } catch (e) {
       said.textContent = /** @type {Error} */ (e).message;
@@ -200,7 +201,7 @@ follow({
     if (conversation === current) linesChanged();
     if (!state.conversations.some((c) => c.id === conversation)) stateChanged();
     const here = trace.deliveries.find((/** @type {any} */ d) => d.agent === agent && d.device === showProfile.device());
-    if (written.has(message) && here) byId('write-result').textContent = `On this device: ${words(here).join(': ')}.`;
+    if (written === message && here) byId('write-result').textContent = `On this device: ${words(here).join(': ')}.`;
   },
 });
 
