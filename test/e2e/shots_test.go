@@ -9,41 +9,48 @@ import (
 	"testing"
 	"time"
 
-	"caac-hub/hub/notify"
 	"caac-hub/test/browser"
 )
 
-// TestShots takes pictures of the demo's pages for people to look at, into
-// test/shots. It holds nothing.
+// TestShots takes pictures of the demo's pages after the first minute, for
+// people to look at, into test/shots; and the README's. It holds nothing.
 func TestShots(t *testing.T) {
 	const dir = "../shots"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := newStory(t)
-	b := s.Chromium()
-	mei := s.open(b, "mei")
-	mei.grant()
-	mei.hide()
-	for _, m := range []string{"Hello?", "My order has not come yet."} {
-		s.wantEnd(s.message("c-"+m[:2], "mei", m), notify.Push, notify.PageHidden, notify.PushAccepted)
+	s := newDemo(t)
+	stage, mei := s.firstMinute(s.Chromium())
+	save := func(file string, p *browser.Page, shot browser.Shot) {
+		if err := os.WriteFile(file, p.Screenshot(shot), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		t.Log(filepath.Join("test/e2e", file))
 	}
-	for name, path := range map[string]string{"stage": "/", "agent": "/agent/mei"} {
-		p := b.Open(s.hub + path)
-		p.Wait("the page to be drawn", 10*time.Second, `document.readyState === "complete" && document.body.innerText.trim() !== ""`)
+	stage.Wait("the preview to know that Mei looks elsewhere", 10*time.Second, `document.querySelector("#preview").innerText.includes("hidden")`)
+	save("../../docs/stage.png", stage, browser.Shot{Width: 1280, Height: 1030})
+	all := func(name string, p *browser.Page) {
 		for _, shot := range []browser.Shot{
-			{Width: 1280, Height: 800}, {Width: 1280, Height: 800, Dark: true},
-			{Width: 390, Height: 844, Scale: 2}, {Width: 390, Height: 844, Scale: 2, Dark: true},
+			{Width: 1280, Height: 900}, {Width: 1280, Height: 900, Dark: true},
+			{Width: 390, Height: 844, Scale: 2, Full: true}, {Width: 390, Height: 844, Scale: 2, Dark: true, Full: true},
 		} {
 			scheme := "light"
 			if shot.Dark {
 				scheme = "dark"
 			}
-			file := filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, shot.Width, scheme))
-			if err := os.WriteFile(file, p.Screenshot(shot), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			t.Log(filepath.Clean(filepath.Join("test", "e2e", file)))
+			save(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, shot.Width, scheme)), p, shot)
 		}
 	}
+	all("stage", stage)
+	mei.Show()
+	all("agent", mei)
+	clickOn(mei, "My profile")
+	mei.Wait("the devices", 10*time.Second, `document.querySelectorAll("#devices li").length > 0`)
+	all("profile", mei)
+	clickOn(mei, "My profile")
+	mei.Navigate(s.hub + "/agent/mei")
+	clickOn(mei, "now")
+	mei.Wait("a toast", 10*time.Second, `document.querySelector("#toasts").firstChild?.shadowRoot.textContent`)
+	mei.Wait("the reason in words", 10*time.Second, `document.querySelector("#write-result").innerText.includes("looking at it")`)
+	all("toast", mei)
 }

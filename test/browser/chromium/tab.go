@@ -160,6 +160,7 @@ func (t *Tab) Screenshot(ctx context.Context, shot browser.Shot) ([]byte, error)
 		params object
 	}{
 		{"Emulation.setDeviceMetricsOverride", object{"width": shot.Width, "height": shot.Height, "deviceScaleFactor": max(shot.Scale, 1), "mobile": false}},
+		{"Emulation.setScrollbarsHidden", object{"hidden": true}},
 		{"Emulation.setEmulatedMedia", object{"features": []object{{"name": "prefers-color-scheme", "value": scheme}}}},
 	} {
 		if err := t.Call(ctx, call.method, call.params, nil); err != nil {
@@ -167,6 +168,7 @@ func (t *Tab) Screenshot(ctx context.Context, shot browser.Shot) ([]byte, error)
 		}
 	}
 	defer t.Call(ctx, "Emulation.clearDeviceMetricsOverride", nil, nil)
+	defer t.Call(ctx, "Emulation.setScrollbarsHidden", object{"hidden": false}, nil)
 	defer t.Call(ctx, "Emulation.setEmulatedMedia", object{"features": []object{}}, nil)
 	var picture struct{ Data []byte }
 	err := t.Call(ctx, "Page.captureScreenshot", object{"format": "png", "captureBeyondViewport": shot.Full}, &picture)
