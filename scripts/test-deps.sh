@@ -56,7 +56,7 @@ fail() {
 
 install() {
 	export DEBIAN_FRONTEND=noninteractive
-	local apt=(apt-get -q -o DPkg::Lock::Timeout=300) policy=/usr/sbin/policy-rc.d
+	local apt=(apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0) policy=/usr/sbin/policy-rc.d
 	# The package lists may be missing or older than the archive.
 	apt-get -q --simulate --no-install-recommends install "$@" >/dev/null 2>&1 || "${apt[@]}" update
 	# No service is to start because a package came: the tests start their own.
