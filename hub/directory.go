@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -410,8 +409,5 @@ func oneOf[T ~string](field string, v T, allowed ...T) error {
 	}
 	return invalid(field, "%s is %q; allowed are %s", field, string(v), strings.Join(words, ", "))
 }
-
-// sortedKeys returns a map's keys in order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func quote(s string) string { return fmt.Sprintf("%q", s) }

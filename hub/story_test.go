@@ -39,7 +39,6 @@ type storyDevice struct {
 	auth  wire.DeviceAuth
 	shown int
 	gone  bool // its close was told
-	tags  map[string]string
 }
 
 type toldMessage struct {

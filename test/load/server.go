@@ -41,7 +41,6 @@ type server struct {
 	dir  string
 	addr string // host:port
 	key  string // API key
-	log  *os.File
 	gone chan struct{}
 }
 

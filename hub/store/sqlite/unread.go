@@ -136,7 +136,6 @@ type touched struct {
 	agent  string
 	count  int
 	newest int64
-	added  bool
 }
 
 // unreadChange is one operation's change of unread.
