@@ -37,6 +37,7 @@ type world struct {
 	power  *power
 	valve  *valve
 	limits hub.Limits
+	real   bool // no fake time
 	stop   func()
 }
 
@@ -349,6 +350,17 @@ func (w *world) wait(d time.Duration) {
 	synctest.Wait()
 }
 
+// until waits, on real time, until something holds.
+func (w *world) until(d time.Duration, holds func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(d); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Errorf("it did not come about within %s", d)
+			return
+		}
+	}
+}
+
 // delivery returns the delivery of a message to a login.
 func (w *world) delivery(ref notify.Ref, p *page) notify.Delivery {
 	w.t.Helper()
@@ -435,7 +447,15 @@ func (w *world) connect(hello any) *page {
 	}
 	go p.read()
 	w.t.Cleanup(func() { p.conn.CloseNow(); <-p.done })
-	synctest.Wait()
+	if !w.real {
+		synctest.Wait()
+		return p
+	}
+	w.until(10*time.Second, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.welcome.Type != "" || !p.open()
+	})
 	return p
 }
 

@@ -1,0 +1,55 @@
+package hub
+
+// Sizes counts what the hub holds in memory for work and sockets. Once nothing
+// waits and no page is open, all of it is gone.
+func (h *Hub) Sizes() map[string]int {
+	n := map[string]int{}
+	for _, p := range h.partitions {
+		o := &sizesOp{opResult: awaited(), n: n}
+		p.post(o)
+		<-o.reply
+	}
+	h.sockets.mu.Lock()
+	n["sockets"] = h.sockets.count
+	n["sockets' agents"] = len(h.sockets.agents)
+	n["sockets' addresses"] = len(h.sockets.remotes)
+	h.sockets.mu.Unlock()
+	h.lanes.mu.Lock()
+	n["lanes"] = len(h.lanes.hosts)
+	h.lanes.mu.Unlock()
+	h.flush.mu.Lock()
+	n["sockets to flush"] = len(h.flush.sockets)
+	h.flush.mu.Unlock()
+	h.watch.mu.Lock()
+	n["watchers"] = len(h.watch.all)
+	h.watch.mu.Unlock()
+	return n
+}
+
+// Remembered counts what is kept within bounds: tags to close and Push tests.
+func (h *Hub) Remembered() (tags, tests int) {
+	h.closed.mu.Lock()
+	defer h.closed.mu.Unlock()
+	for _, t := range h.closed.agents {
+		tags += len(t)
+	}
+	h.tests.mu.Lock()
+	defer h.tests.mu.Unlock()
+	return tags, len(h.tests.byID)
+}
+
+type sizesOp struct {
+	opResult
+	n map[string]int
+}
+
+func (o *sizesOp) stage(s *step) error {
+	p := s.p
+	o.n["records"] += len(p.records)
+	o.n["flights"] += len(p.flights)
+	o.n["flights' agents"] += len(p.byAgent)
+	o.n["rings"] += len(p.rings)
+	o.n["rings being sent"] += len(p.sending)
+	o.n["receipts"] += len(p.seen)
+	return nil
+}
