@@ -54,7 +54,10 @@ func soak(t *testing.T, seed uint64, kills int) {
 	slices.Sort(recovery)
 	t.Logf("seed %d: %d kills, ready again after %v (median), %v (most); %v; %d requests repeated, of which %d had been accepted; quiet and checked after %v",
 		seed, kills, recovery[len(recovery)/2].Round(time.Millisecond), recovery[len(recovery)-1].Round(time.Millisecond), o, repeats, twice, time.Since(stopped).Round(time.Millisecond))
-	if o.pushes == 0 || o.accepted == 0 || repeats == 0 {
-		t.Errorf("a soak without pushes, messages or interrupted requests proves nothing: %v, %d repeated", o, repeats)
+	if o.pushes == 0 || o.accepted == 0 {
+		t.Errorf("a soak without pushes or messages proves nothing: %v", o)
+	}
+	if kills >= 20 && repeats == 0 {
+		t.Errorf("none of %d kills cut a request off", kills)
 	}
 }

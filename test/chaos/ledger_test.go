@@ -63,7 +63,7 @@ func (b *producer) run(ctx context.Context, members []string) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Duration(b.random.IntN(120)) * time.Millisecond):
+		case <-time.After(time.Duration(b.random.IntN(50)) * time.Millisecond):
 		}
 	}
 	return nil
