@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 
 	"caac-hub/hub/notify"
@@ -23,8 +24,9 @@ const pushOverhead = 86 + 1 + 16
 
 // Fit returns the payload as JSON of at most max bytes. What is too long loses,
 // in this order and until it fits: its image, tags to close, the end of
-// its body, the badges of other agents, the end of its title. No id is ever
-// touched: an error says that they alone are too long.
+// its body, the badges of other agents, the end of its title, the path of the
+// link (the worker knows the conversation). No id is ever touched: an error says
+// that they alone are too long.
 func (p PushPayload) Fit(max int) ([]byte, error) {
 	data, err := encode(p)
 	if err != nil {
@@ -55,6 +57,12 @@ func (p PushPayload) Fit(max int) ([]byte, error) {
 		// A title is required: something of it stays.
 		if t := shorten(p.Notification.Title, over()); t != "" {
 			p.Notification.Title = t
+			data, err = encode(p)
+		}
+	}
+	if err == nil && over() > 0 {
+		if u, bad := url.Parse(p.Notification.Navigate); bad == nil {
+			p.Notification.Navigate = u.Scheme + "://" + u.Host + "/"
 			data, err = encode(p)
 		}
 	}

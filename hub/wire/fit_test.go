@@ -67,6 +67,7 @@ func lost(p, full PushPayload) (step int) {
 		p.Notification.Body != full.Notification.Body,
 		len(p.CAAC.Badges) < len(full.CAAC.Badges),
 		p.Notification.Title != full.Notification.Title,
+		p.Notification.Navigate != full.Notification.Navigate,
 	}
 	for i, g := range gone {
 		if g {
@@ -76,7 +77,7 @@ func lost(p, full PushPayload) (step int) {
 	return step
 }
 
-func TestTooLongLosesImageThenTagsThenBodyThenOtherBadgesThenTitle(t *testing.T) {
+func TestTooLongLosesImageThenTagsThenBodyThenOtherBadgesThenTitleThenLink(t *testing.T) {
 	full := *longest()
 	all, err := encode(full)
 	if err != nil {
@@ -88,8 +89,8 @@ func TestTooLongLosesImageThenTagsThenBodyThenOtherBadgesThenTitle(t *testing.T)
 		data, err := full.Fit(limit)
 		if err != nil {
 			refused = true
-			if last != 5 {
-				t.Fatalf("refused at %d with only %d of 5 steps gone", limit, last)
+			if last != 6 {
+				t.Fatalf("refused at %d with only %d of 6 steps gone", limit, last)
 			}
 			continue
 		}
@@ -113,7 +114,7 @@ func TestTooLongLosesImageThenTagsThenBodyThenOtherBadgesThenTitle(t *testing.T)
 			t.Fatalf("at %d the texts are %q and %q", limit, n.Title, n.Body)
 		}
 	}
-	for step := range 6 {
+	for step := range 7 {
 		if !reached[step] {
 			t.Errorf("step %d was never reached", step)
 		}
@@ -191,5 +192,21 @@ func BenchmarkFit(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestIdsThatAreAllQuotesStillRing(t *testing.T) {
+	p := *longest()
+	quotes := strings.Repeat(`"`, notify.MaxID)
+	p.CAAC.Agent, p.CAAC.Conversation, p.CAAC.Message = quotes, quotes, quotes
+	p.CAAC.Badges = []Badge{{Agent: quotes, Total: 99999, Version: 1767225600000001}}
+	p.Notification.Navigate = "https://caac.example/" + strings.Repeat("team/", 40) + strings.Repeat("%22", 2*notify.MaxID)
+	data, err := p.Fit(MaxPushPlain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := read(t, data)
+	if got.Notification.Navigate != "https://caac.example/" || got.CAAC.Conversation != quotes || got.Notification.Title == "" {
+		t.Errorf("%d bytes: %s", len(data), data)
 	}
 }
