@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,7 +131,7 @@ func (a *localAdmin) Token(ctx context.Context, agent string, ttl time.Duration)
 		return Token{}, err
 	}
 	if secret == nil {
-		return Token{}, fmt.Errorf("agent tokens are signed elsewhere, with the keys at %s", a.config.Auth.JWKSURL)
+		return Token{}, fmt.Errorf("agent tokens are signed elsewhere, with the keys at %s", cmp.Or(a.config.Auth.JWKSURL, a.config.Auth.JWKSFile))
 	}
 	now := time.Now()
 	claims := jwt.RegisteredClaims{

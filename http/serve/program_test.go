@@ -308,6 +308,32 @@ func TestTokensCarryWhatTheConfigurationAsksFor(t *testing.T) {
 	}
 }
 
+func TestKeySetFileJudgesTokens(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "jwks.json")
+	set := `{"keys":[{"kty":"EC","crv":"P-256","kid":"a","alg":"ES256","use":"sig",` +
+		`"x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}]}`
+	if err := os.WriteFile(file, []byte(set), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := configure(t, dir, map[string]string{
+		"mode": "production", "origins": "https://caac.example.com", "auth.jwks_file": file,
+		"conversation_url": "https://caac.example.com/{conversation}",
+	})
+	p, _ := start(t, c)
+	if status, body := get(t, p.URL()+"/v1/me", "no-token"); status != 401 {
+		t.Errorf("%d %s", status, body)
+	}
+	a, done, err := serve.OpenAdmin(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	if _, err := a.Token(t.Context(), "mei", time.Minute); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a token without a secret: %v", err)
+	}
+}
+
 func TestLogIsJSONUnlessSomeoneReadsIt(t *testing.T) {
 	var b strings.Builder
 	serve.NewLog(&b, "warn", "auto").Info("quiet")

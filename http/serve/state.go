@@ -85,7 +85,7 @@ func tokenSecret(ctx context.Context, s hubhttp.KeyStore, c config.Config) ([]by
 	switch {
 	case c.Auth.JWTSecret != "":
 		return []byte(c.Auth.JWTSecret), nil
-	case c.Auth.JWKSURL != "":
+	case c.Auth.JWKSURL != "" || c.Auth.JWKSFile != "":
 		return nil, nil
 	}
 	return ensureSecret(ctx, s, metaJWT)
