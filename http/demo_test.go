@@ -216,8 +216,10 @@ func TestDemoServesThisMachineAndNobodyElse(t *testing.T) {
 			t.Errorf("%s%s: %d to %q", c.host, c.path, r.StatusCode, r.Header.Get("Location"))
 		}
 	}
-	if r := w.local("GET", "/demo/state", "", "X-Forwarded-For", "203.0.113.9"); r.StatusCode != 401 {
-		t.Errorf("a tunnel that says localhost: %d", r.StatusCode)
+	for _, said := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP"} {
+		if r := w.local("GET", "/demo/state", "", said, "203.0.113.9"); r.StatusCode != 401 {
+			t.Errorf("a tunnel that says localhost and %s: %d", said, r.StatusCode)
+		}
 	}
 	if r := newWorld(t, inDemo, func(o *Options) { o.Code = "" }).ask("GET", "/", "", "Host", "tunnel.test"); r.StatusCode != 403 {
 		t.Errorf("the public host without a code: %d", r.StatusCode)
@@ -269,7 +271,7 @@ func TestPagesOfOtherSitesCannotUseTheDemo(t *testing.T) {
 		"by Sec-Fetch-Site": {"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.test"},
 		"by Origin":         {"Origin", "https://evil.test"},
 	} {
-		if r := w.local("POST", "/demo/token", `{"agent":"mei"}`, headers...); r.StatusCode != 403 {
+		if r := w.local("POST", "/demo/token", `{"agent":"mei"}`, headers...); r.StatusCode != 403 || r.problem(t).Code != "foreign_origin" {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
 		}
 	}

@@ -87,7 +87,11 @@ func New(o Options) (*Demo, error) {
 // Handler guards everything, answers what is the demo's and leaves the rest to next.
 func (d *Demo) Handler(next http.Handler) http.Handler {
 	// Pages of other sites can neither post to the demo nor read from it.
-	own := http.NewCrossOriginProtection().Handler(d.mux)
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.fail(w, r, &hub.Error{Kind: hub.Forbidden, Code: "foreign_origin", Message: "only the demo's own pages may do this"})
+	}))
+	own := protection.Handler(d.mux)
 	return d.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := d.mux.Handler(r); pattern != "" {
 			own.ServeHTTP(w, r)

@@ -50,8 +50,16 @@ func (d *Demo) guard(next http.Handler) http.Handler {
 // forwarded reports that a proxy brought the request. Some tunnels say localhost
 // as the host, whoever asks.
 func forwarded(r *http.Request) bool {
-	h := r.Header
-	return h.Get("X-Forwarded-For") != "" || h.Get("X-Forwarded-Host") != "" || h.Get("Forwarded") != ""
+	for name := range r.Header {
+		switch name {
+		case "Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip":
+			return true
+		}
+		if strings.HasPrefix(name, "X-Forwarded-") {
+			return true
+		}
+	}
+	return false
 }
 
 // free reports what the public host may have without the code: public files,
