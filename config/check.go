@@ -258,6 +258,14 @@ func conversationURL(text string) error {
 	if !strings.Contains(text, "{conversation}") {
 		return fmt.Errorf("%q has no {conversation}", text)
 	}
-	_, err := webURL(placeholder.ReplaceAllString(text, "x"))
-	return err
+	u, err := webURL(placeholder.ReplaceAllString(text, "x"))
+	if err != nil {
+		return err
+	}
+	// An id must not choose the host that a click leads to.
+	origin := u.Scheme + "://" + u.Host
+	if len(text) < len(origin) || !strings.EqualFold(text[:len(origin)], origin) {
+		return fmt.Errorf("%q has a placeholder in its host", text)
+	}
+	return nil
 }
