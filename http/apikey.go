@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"caac-hub/hub"
 	"caac-hub/hub/notify"
 )
@@ -133,10 +135,11 @@ func hashKey(key string) string {
 }
 
 // APIKeys verifies API keys against a store, which it reads at most once a
-// second. While the store can't be read the list last read holds.
+// second, and a few times more for keys it doesn't know. While the store can't be read the list last read holds.
 type APIKeys struct {
 	store KeyStore
 	now   func() time.Time
+	fresh *rate.Limiter // reads for keys that are not known
 
 	mu   sync.Mutex // held while reading
 	read atomic.Pointer[keyList]
@@ -149,18 +152,25 @@ type keyList struct {
 
 // NewAPIKeys returns a verifier of the keys in the store.
 func NewAPIKeys(s KeyStore) *APIKeys {
-	return &APIKeys{store: s, now: time.Now}
+	return &APIKeys{store: s, now: time.Now, fresh: rate.NewLimiter(10, 10)}
 }
 
 // Verify implements KeyVerifier.
 func (a *APIKeys) Verify(ctx context.Context, key string) (string, error) {
-	list, err := a.list(ctx)
+	list, err := a.list(ctx, keysAge)
 	if err != nil {
 		return "", err
 	}
 	rest, _ := strings.CutPrefix(key, keyPrefix)
 	id, _, _ := strings.Cut(rest, "_")
 	known, ok := list.keys[id]
+	if !ok && a.fresh.AllowN(a.now(), 1) {
+		// A key that was just made is good at once.
+		if list, err = a.list(ctx, 0); err != nil {
+			return "", err
+		}
+		known, ok = list.keys[id]
+	}
 	// An unknown id takes as long as a known one.
 	same := subtle.ConstantTimeCompare([]byte(hashKey(key)), []byte(known.Hash)) == 1
 	if !ok || !same {
@@ -169,14 +179,15 @@ func (a *APIKeys) Verify(ctx context.Context, key string) (string, error) {
 	return id, nil
 }
 
-func (a *APIKeys) list(ctx context.Context) (*keyList, error) {
-	if l := a.read.Load(); l != nil && a.now().Sub(l.at) < keysAge {
+// list returns the keys as they were read less than age ago.
+func (a *APIKeys) list(ctx context.Context, age time.Duration) (*keyList, error) {
+	if l := a.read.Load(); l != nil && a.now().Sub(l.at) < age {
 		return l, nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	old := a.read.Load()
-	if old != nil && a.now().Sub(old.at) < keysAge {
+	if old != nil && a.now().Sub(old.at) < age {
 		return old, nil
 	}
 	l := &keyList{keys: map[string]APIKey{}, at: a.now()}

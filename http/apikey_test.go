@@ -108,6 +108,38 @@ func TestAPIKeysAreReadOnceASecondAndHoldWhileTheStoreIsAway(t *testing.T) {
 	}
 }
 
+func TestNewAPIKeyIsGoodAtOnceAndUnknownOnesDoNotDrainTheStore(t *testing.T) {
+	ctx, s := t.Context(), &metaStore{}
+	first, _, _ := CreateAPIKey(ctx, s, "first")
+	now := time.Now()
+	v := NewAPIKeys(s)
+	v.now = func() time.Time { return now }
+	if _, err := v.Verify(ctx, first); err != nil {
+		t.Fatal(err)
+	}
+	second, _, _ := CreateAPIKey(ctx, s, "second")
+	if _, err := v.Verify(ctx, second); err != nil {
+		t.Errorf("a key just made: %v", err)
+	}
+	s.reads = 0
+	for range 1000 {
+		if _, err := v.Verify(ctx, "caac_00000000_x"); kindOf(err) != hub.Unauthorized {
+			t.Fatal(err)
+		}
+	}
+	if s.reads > 20 {
+		t.Errorf("%d reads for keys nobody made", s.reads)
+	}
+	s.down = notify.ErrUnavailable
+	now = now.Add(time.Minute)
+	if _, err := v.Verify(ctx, "caac_00000000_x"); kindOf(err) != hub.Unauthorized {
+		t.Errorf("an unknown key while the store is away: %v", err)
+	}
+	if _, err := v.Verify(ctx, first); err != nil {
+		t.Errorf("a known key while the store is away: %v", err)
+	}
+}
+
 func TestAPIKeysMadeAtOnceAreAllKept(t *testing.T) {
 	s := &metaStore{}
 	var wg sync.WaitGroup
