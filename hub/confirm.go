@@ -198,11 +198,11 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 	}
 	a, l, ok := snap.login(d.Agent, d.Device)
 	s.note(d, notify.EventRedecided, why)
+	was := d.Decision
 	if !ok {
 		s.end(d, notify.Dropped, notify.LoggedOut)
-		return nil
+		return s.releaseHeld(ref, seq, d.Agent)
 	}
-	was := d.Decision
 	s.instead(d, notify.DecideUnconfirmed(a, l))
 	p.h.metrics.decided(d.Decision)
 	s.folded = append(s.folded, d.ID)
@@ -220,6 +220,43 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 		s.end(d, notify.Failed, notify.Unconfirmed)
 	default:
 		s.end(d, notify.EndNone, d.Reason)
+	}
+	if was.Reason == notify.ViewingConversation {
+		return s.releaseHeld(ref, seq, d.Agent)
+	}
+	return nil
+}
+
+// release has a held push sent.
+func (s *step) release(ref notify.Ref, seq int64, d *notify.Delivery) error {
+	d.Held = false
+	r, err := s.ring(d.Agent, d.Device, ref.Conversation)
+	if err != nil {
+		return err
+	}
+	s.folded = append(s.folded, d.ID)
+	s.enqueue(r, ref, seq, d)
+	return nil
+}
+
+// releaseHeld has the pushes sent that were held for a viewing page, which will
+// not confirm any more, unless another one still may.
+func (s *step) releaseHeld(ref notify.Ref, seq int64, agent string) error {
+	f, err := s.record(ref)
+	if err != nil {
+		return err
+	}
+	for i := range f.Deliveries {
+		if d := &f.Deliveries[i]; d.Agent == agent && d.Reason == notify.ViewingConversation && d.End == "" {
+			return nil
+		}
+	}
+	for i := range f.Deliveries {
+		if d := &f.Deliveries[i]; d.Agent == agent && d.Held && d.End == "" {
+			if err := s.release(ref, seq, d); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -331,13 +368,9 @@ func (o *deadlineOp) stage(s *step) error {
 		}
 		switch {
 		case d.Channel == notify.Push && d.Held:
-			d.Held = false
-			r, err := s.ring(d.Agent, d.Device, ref.Conversation)
-			if err != nil {
+			if err := s.release(ref, f.Seq, d); err != nil {
 				return err
 			}
-			s.folded = append(s.folded, d.ID)
-			s.enqueue(r, ref, f.Seq, d)
 		case d.Channel == notify.InApp, d.Channel == notify.Local && s.p.flights[d.ID] != nil:
 			if err := s.redecide(ref, f.Seq, d, "no page confirmed it in time"); err != nil {
 				return err

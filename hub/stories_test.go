@@ -378,6 +378,64 @@ var stories = []struct {
 		s.pass(time.Second)
 		s.settled()
 	}},
+	{"a second page confirms where the first one is frozen", func(s *story) {
+		s.agent("mei")
+		frozen := s.device("mei", "desktop", "mute active")
+		second := s.beside(frozen, "mei")
+		second.name = "mei's second page"
+		second.open("active")
+		s.writes("hello", to("mei"))
+		s.pass(4 * time.Second)
+		s.settled()
+	}},
+	{"the second page is closed and the first one frozen", func(s *story) {
+		s.agent("mei")
+		frozen := s.device("mei", "desktop", "mute active")
+		second := s.beside(frozen, "mei")
+		second.name = "mei's second page"
+		second.open("mute active")
+		s.writes("hello", to("mei"))
+		s.pass(time.Second)
+		second.closes()
+		s.pass(3 * time.Second)
+		s.settled()
+	}},
+	{"the viewing page goes away before it confirmed", func(s *story) {
+		s.agent("mei")
+		desktop := s.device("mei", "desktop", "mute active viewing ann")
+		s.device("mei", "phone", "closed")
+		s.writes("hello", to("mei"))
+		s.pass(500 * time.Millisecond)
+		desktop.closes()
+		s.pass(4 * time.Second)
+		s.settled()
+	}},
+	{"duty ends while a push waits", func(s *story) {
+		s.agent("mei")
+		s.device("mei", "phone", "closed")
+		s.push.answer(throttled(5 * time.Second))
+		s.writes("hello", to("mei"))
+		s.pass(time.Second)
+		s.duty("mei", false)
+		s.pass(6 * time.Second)
+		s.settled()
+	}},
+	{"a page brings a new subscription where the old one was gone", func(s *story) {
+		s.agent("mei")
+		desktop := s.device("mei", "desktop", "hidden")
+		s.push.answer(answered(notify.AnswerGone, 410))
+		s.push.during = func() {
+			in := hub.SubscriptionInput{Endpoint: "https://push.test/renewed", KeyID: "key1"}
+			in.Keys.P256dh, in.Keys.Auth = "p", "a"
+			if _, err := s.hub.Subscribe(s.t.Context(), "", desktop.auth, in); err != nil {
+				s.t.Error(err)
+			}
+		}
+		s.say("while the push is under way the service worker renews the subscription, and the old one is gone")
+		s.writes("hello", to("mei"))
+		s.pass(4 * time.Second)
+		s.settled()
+	}},
 	{"a page could not show it", func(s *story) {
 		s.agent("mei")
 		desktop := s.device("mei", "desktop", "mute visible")

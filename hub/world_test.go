@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"caac-hub/hub"
 	"caac-hub/hub/notify"
@@ -29,16 +30,17 @@ import (
 // world is a hub on a real store with a push service that the test answers for,
 // under fake time.
 type world struct {
-	t      *testing.T
-	hub    *hub.Hub
-	store  hub.Store
-	push   *pushService
-	dir    string
-	power  *power
-	valve  *valve
-	limits hub.Limits
-	real   bool // no fake time
-	stop   func()
+	t       *testing.T
+	hub     *hub.Hub
+	store   hub.Store
+	push    *pushService
+	dir     string
+	power   *power
+	valve   *valve
+	limits  hub.Limits
+	metrics *prometheus.Registry
+	real    bool // no fake time
+	stop    func()
 }
 
 func newWorld(t *testing.T) *world {
@@ -61,7 +63,7 @@ func (w *world) start() {
 	h, err := hub.New(hub.Options{
 		Store: valve, Push: power, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
 		PublicURL: "https://hub.test", ConversationURL: "https://app.test/{agent}?conversation={conversation}", PageDuty: true,
-		Limits: w.limits,
+		Limits: w.limits, Metrics: registerer(w.metrics),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -85,6 +87,14 @@ func (w *world) start() {
 			w.t.Log(logs.String())
 		}
 	})
+}
+
+// registerer is nil where there is no registry.
+func registerer(r *prometheus.Registry) prometheus.Registerer {
+	if r == nil {
+		return nil
+	}
+	return r
 }
 
 // restart ends the hub and starts another one on the same data.
@@ -228,7 +238,8 @@ type pushService struct {
 	answers []notify.PushAnswer // the next ones; then accepted
 	always  *notify.PushAnswer
 	tried   []time.Time
-	hush    bool // what is sent is not kept for take
+	during  func() // called once, while a push is under way
+	hush    bool   // what is sent is not kept for take
 }
 
 type sentPush struct {
@@ -247,6 +258,12 @@ func (p *pushService) Send(_ context.Context, sub notify.Subscription, m notify.
 	s := sentPush{endpoint: sub.Endpoint, at: time.Now(), message: m}
 	if err := json.Unmarshal(m.Payload, &s.payload); err != nil {
 		panic(err)
+	}
+	if fn := p.during; fn != nil {
+		p.during = nil
+		p.mu.Unlock()
+		fn()
+		p.mu.Lock()
 	}
 	p.tried = append(p.tried, s.at)
 	if !p.hush {
