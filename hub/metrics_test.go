@@ -1,0 +1,61 @@
+package hub_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"caac-hub/hub"
+	"caac-hub/hub/wire"
+)
+
+// metric returns the sum of a metric of the hub over all its labels.
+func (w *world) metric(name string) float64 {
+	w.t.Helper()
+	families, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return sum
+}
+
+func TestEveryEndIsCountedOnce(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		w.metrics = prometheus.NewRegistry()
+		w.restart()
+		w.agent("mei", "ken")
+		w.open("mei", "hidden").subscribe()
+		w.message("hello", hub.AssignmentInput{Agent: "mei"})
+		w.wait(time.Second)
+		d := w.push.take()[0].payload.CAAC
+		for _, event := range []string{"displayed", "clicked"} {
+			if err := w.hub.Receipt(t.Context(), wire.Receipt{
+				Conversation: d.Conversation, Message: d.Message, ID: d.ID, Agent: d.Agent, Device: d.Device,
+				Generation: d.Generation, Kind: d.Kind, Token: d.Receipt, Event: event,
+			}); err != nil {
+				t.Fatal(err)
+			}
+			w.wait(2 * time.Second)
+		}
+		w.messageIn("bob", "hello", hub.AssignmentInput{Agent: "ken"})
+		w.wait(5 * time.Second)
+		for name, want := range map[string]float64{
+			"caac_messages_total": 2, "caac_decisions_total": 2, "caac_deliveries_ended_total": 2,
+			"caac_reached_nobody_total": 1, "caac_receipts_total": 2, "caac_sockets": 1, "caac_due": 0,
+		} {
+			if got := w.metric(name); got != want {
+				t.Errorf("%s is %v, want %v", name, got, want)
+			}
+		}
+	})
+}
