@@ -3,11 +3,13 @@ package http
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -37,17 +39,46 @@ func (s *Server) socket(c echo.Context) error {
 		}
 		return err
 	}
+	pings := &pings{}
 	conn, err := websocket.Accept(smallBuffers{c.Response()}, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{wire.Subprotocol},
 		InsecureSkipVerify: true, // mayUpgrade compared the origin, exactly
+		OnPingReceived:     pings.received,
 	})
 	if err != nil {
 		// Accept has answered.
 		s.log.DebugContext(r.Context(), "socket not accepted", "err", err)
 		return nil
 	}
+	pings.conn.Store(conn)
 	s.hub.ServeSocket(conn, s.remote(r))
 	return nil
+}
+
+// maxPings is how many pings a client may send within a minute. Browsers send
+// none, and each costs an answer that no limit on frames counts.
+const maxPings = 60
+
+// pings counts a connection's pings and cuts it off when they are too many. Only
+// the connection's reader uses it.
+type pings struct {
+	conn  atomic.Pointer[websocket.Conn]
+	since time.Time
+	n     int
+}
+
+func (p *pings) received(context.Context, []byte) bool {
+	if now := time.Now(); now.Sub(p.since) > time.Minute {
+		p.since, p.n = now, 0
+	}
+	p.n++
+	if p.n <= maxPings {
+		return true
+	}
+	if c := p.conn.Load(); c != nil && p.n == maxPings+1 {
+		go c.CloseNow() // the reader, which this runs in, must not wait for itself
+	}
+	return false
 }
 
 func (s *Server) mayUpgrade(r *http.Request) error {

@@ -3,11 +3,13 @@ package http
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -115,4 +117,34 @@ func frame(t *testing.T, br *bufio.Reader) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+func TestFloodOfPingsIsCutOff(t *testing.T) {
+	w := newWorld(t)
+	conn, err := net.Dial("tcp", w.srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(4 * time.Second)) // less than the wait for a hello
+	if _, err := io.WriteString(conn, handshake); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(resp, err)
+	}
+	ping := []byte{0x89, 0x80, 1, 2, 3, 4}
+	for range maxPings + 1 {
+		if _, err := conn.Write(ping); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pongs, err := io.ReadAll(r)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection lives on")
+	}
+	if len(pongs) > 2*maxPings {
+		t.Errorf("%d bytes of answers to %d pings", len(pongs), maxPings)
+	}
 }
