@@ -128,7 +128,8 @@ func (t *tokens) Authenticate(ctx context.Context, token string) (hub.Claims, er
 		return hub.Claims{}, refuse("bad_token", fmt.Sprintf("the token is longer than %d bytes", maxToken), nil)
 	}
 	var c jwt.RegisteredClaims
-	if _, err := t.parser.ParseWithClaims(token, &c, t.key(ctx)); err != nil {
+	parsed, err := t.parser.ParseWithClaims(token, &c, t.key(ctx))
+	if err != nil {
 		code, why := "bad_token", "the token is not good"
 		switch {
 		case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
@@ -147,6 +148,9 @@ func (t *tokens) Authenticate(ctx context.Context, token string) (hub.Claims, er
 			why = "the token lacks a claim: exp is required, and iss and aud where configured"
 		}
 		return hub.Claims{}, refuse(code, why, err)
+	}
+	if _, ok := parsed.Header["crit"]; ok {
+		return hub.Claims{}, refuse("bad_token", "the token names critical headers (RFC 7515 section 4.1.11), of which none is known here", nil)
 	}
 	if c.Subject == "" || len(c.Subject) > notify.MaxID {
 		return hub.Claims{}, refuse("bad_token", fmt.Sprintf("the token's subject must be an agent's id of 1 to %d bytes", notify.MaxID), nil)

@@ -58,6 +58,9 @@ func TestTokensThatAreNotGoodAreRefused(t *testing.T) {
 		t.Fatalf("a good token: %+v, %v", c, err)
 	}
 	rsaKey, _ := rsa.GenerateKey(rand.Reader, 2048)
+	odd := jwt.NewWithClaims(jwt.SigningMethodHS256, good())
+	odd.Header["crit"] = []string{"b64"}
+	critical, _ := odd.SignedString(testSecret)
 	for name, tok := range map[string]string{
 		"none":           "",
 		"rubbish":        "x.y.z",
@@ -71,6 +74,7 @@ func TestTokensThatAreNotGoodAreRefused(t *testing.T) {
 		"no subject":     hs(without("sub")),
 		"long subject":   hs(with("sub", strings.Repeat("x", 129))),
 		"other secret":   signed(t, jwt.SigningMethodHS256, bytes.Repeat([]byte("t"), 32), "", good()),
+		"critical":       critical,
 		"alg none":       signed(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "", good()),
 		"alg HS384":      signed(t, jwt.SigningMethodHS384, testSecret, "", good()),
 		"alg RS256":      signed(t, jwt.SigningMethodRS256, rsaKey, "", good()),
