@@ -22,9 +22,14 @@ type health struct {
 func (s *Server) live(c echo.Context) error { return ok(c, health{"live"}) }
 
 func (s *Server) ready(c echo.Context) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
-	defer cancel()
-	if err := s.hub.Ready(ctx); err != nil {
+	// Anyone may ask, and each answer costs a durable write: those who ask at the
+	// same time share one.
+	_, err, _ := s.readiness.Do("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), readyTimeout)
+		defer cancel()
+		return nil, s.hub.Ready(ctx)
+	})
+	if err != nil {
 		return &hub.Error{Kind: hub.Unavailable, Code: "not_ready", Message: "messages can't be taken right now", RetryAfter: readyTimeout, Err: err}
 	}
 	return ok(c, health{"ready"})

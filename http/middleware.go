@@ -94,16 +94,22 @@ func (r *recorder) Write(b []byte) (int, error) {
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // bounded gives requests to the API a deadline, and those over the number that
-// may be at work at once a 503. A socket's handshake has limits of its own.
+// may be at work at once a 503. Those of pages, some of which prove nothing, are
+// counted apart: they take no place of the backend's. A socket's handshake has
+// limits of its own.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1/") || r.URL.Path == "/v1/socket" {
 			next.ServeHTTP(w, r)
 			return
 		}
+		working := s.working
+		if forPages(r.URL.Path) {
+			working = s.pagesWorking
+		}
 		select {
-		case s.working <- struct{}{}:
-			defer func() { <-s.working }()
+		case working <- struct{}{}:
+			defer func() { <-working }()
 		default:
 			problem.Write(w, r, s.log, &hub.Error{Kind: hub.Unavailable, Code: "busy", Message: "too many requests are at work here right now; try again", RetryAfter: time.Second})
 			return

@@ -2,6 +2,8 @@ package http
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http/httptest"
 	"net/netip"
 	"testing"
@@ -70,5 +72,23 @@ func TestAddressLimitIsBounded(t *testing.T) {
 	}
 	if l.wait("one more", now) == 0 {
 		t.Error("addresses beyond the bound share no limit")
+	}
+}
+
+func TestPagesThatTakeEveryPlaceTakeNoneOfTheBackends(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Limits.Concurrent = 2 })
+	for range 2 {
+		conn, err := net.Dial("tcp", w.srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST /v1/receipts HTTP/1.1\r\nHost: hub.test\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.eventually(func() bool { return w.ask("GET", "/v1/vapid", "").StatusCode == 503 })
+	if r := w.ask("GET", "/v1/agents", "", "Authorization", "Bearer "+w.key); r.StatusCode != 200 {
+		t.Errorf("the backend is answered %d %s", r.StatusCode, r.body)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
 	"caac-hub/http/demo"
@@ -66,7 +67,7 @@ type Limits struct {
 	Batch      int           // items of a bulk body, default and at most 500
 	Handshakes float64       // sockets opened per second, default 500, with a burst of twice that
 	Requests   float64       // agents' API and receipts, per second and address, default 100, with a burst of four times that
-	Concurrent int           // requests to the API at work at once, default 1024
+	Concurrent int           // requests to the API at work at once, the backend's and the pages' each, default 1024
 	Timeout    time.Duration // of one request to the API, default 10 s
 }
 
@@ -111,13 +112,15 @@ type Server struct {
 	metrics    *prometheus.Registry
 	openMetric bool
 
-	echo       *echo.Echo
-	handler    http.Handler
-	demo       *demo.Demo // nil in production
-	handshakes *rate.Limiter
-	addresses  *addressLimiter
-	working    chan struct{}
-	requests   *prometheus.CounterVec
+	echo         *echo.Echo
+	handler      http.Handler
+	demo         *demo.Demo // nil in production
+	readiness    singleflight.Group
+	handshakes   *rate.Limiter
+	addresses    *addressLimiter
+	working      chan struct{}
+	pagesWorking chan struct{}
+	requests     *prometheus.CounterVec
 }
 
 // New makes a Server; it listens on nothing.
@@ -144,9 +147,10 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		hub: o.Hub, auth: o.Auth, keys: o.Keys, log: o.Log, limits: l,
 		origins: origins, local: o.Mode == ModeDemo, proxies: o.Proxies, metrics: o.Metrics, openMetric: o.MetricsPublic,
-		handshakes: rate.NewLimiter(rate.Limit(l.Handshakes), max(1, int(2*l.Handshakes))),
-		addresses:  newAddressLimiter(l.Requests),
-		working:    make(chan struct{}, l.Concurrent),
+		handshakes:   rate.NewLimiter(rate.Limit(l.Handshakes), max(1, int(2*l.Handshakes))),
+		addresses:    newAddressLimiter(l.Requests),
+		working:      make(chan struct{}, l.Concurrent),
+		pagesWorking: make(chan struct{}, l.Concurrent),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "caac_http_requests_total", Help: "Requests by route, method and status.",
 		}, []string{"route", "method", "status"}),
