@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"caac-hub/hub/notify"
 	"caac-hub/hub/wire"
@@ -383,6 +384,9 @@ func checkID(field, id string) error {
 	case len(id) > notify.MaxID:
 		return invalid(field, "%s is %d bytes long; at most %d are allowed", field, len(id), notify.MaxID)
 	}
+	if strings.ContainsAny(id, "\n\r\t\u2028\u2029") {
+		return invalid(field, "%s must have no line breaks and tabs", field)
+	}
 	return checkText(field, id, notify.MaxID)
 }
 
@@ -392,7 +396,7 @@ func checkText(field, s string, max int) error {
 		return invalid(field, "%s is %d bytes long; at most %d are allowed", field, len(s), max)
 	}
 	for _, r := range s {
-		if r == 0xFFFD || (r < ' ' && r != '\n' && r != '\r' && r != '\t') || r == 0x7F {
+		if r == 0xFFFD || (unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t') {
 			return invalid(field, "%s must be UTF-8 without control characters", field)
 		}
 	}

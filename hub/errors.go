@@ -49,7 +49,7 @@ func invalid(field, format string, a ...any) *Error {
 }
 
 func missing(what, id string) *Error {
-	return &Error{Kind: NotFound, Code: "unknown_" + what, Message: fmt.Sprintf("there is no %s %q", what, id)}
+	return &Error{Kind: NotFound, Code: "unknown_" + what, Message: fmt.Sprintf("there is no %s %.128q", what, id)}
 }
 
 // AsError returns err as an *Error, giving the store's errors their kind.

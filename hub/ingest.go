@@ -127,7 +127,7 @@ func (h *Hub) checkMessage(ctx context.Context, in *MessageInput) error {
 	if err := checkID("conversation.id", in.Conversation.ID); err != nil {
 		return err
 	}
-	if in.Kind == "" || len(in.Kind) > 64 {
+	if in.Kind == "" || len(in.Kind) > 64 || checkID("kind", string(in.Kind)) != nil {
 		return invalid("kind", "kind must be given: text, image, emoji, sticker, video, or another word of at most 64 bytes, shown as a file")
 	}
 	if len(in.Text) > MaxText {
@@ -135,6 +135,9 @@ func (h *Hub) checkMessage(ctx context.Context, in *MessageInput) error {
 	}
 	if !utf8.ValidString(in.Text) {
 		return invalid("text", "text must be UTF-8")
+	}
+	if y := in.At.UTC().Year(); !in.At.IsZero() && (y < 1970 || y > 2199) {
+		return invalid("at", "at is in the year %d; 1970 to 2199 are allowed", y)
 	}
 	if in.Thumbnail != "" {
 		u, err := url.Parse(in.Thumbnail)

@@ -102,8 +102,17 @@ func set[T comparable](to *T, v T) bool {
 	return true
 }
 
+// checkViewing bounds what a page may have kept as its view.
+func checkViewing(p *wire.PageState) error {
+	if p == nil || p.Viewing == "" {
+		return nil
+	}
+	return checkID("viewing", p.Viewing)
+}
+
 func checkHello(f *wire.Client) error {
 	for _, err := range []error{
+		checkViewing(f.State),
 		checkText("label", f.Label, notify.MaxID), checkText("platform", f.Platform, notify.MaxID), checkText("place", f.Place, notify.MaxID),
 	} {
 		if err != nil {

@@ -48,9 +48,12 @@ func waitingShown(count int) int {
 // navigate is where a click leads.
 func (h *Hub) navigate(agent, conversation string) string {
 	return strings.NewReplacer(
-		"{agent}", url.PathEscape(agent), "{conversation}", url.QueryEscape(conversation),
+		"{agent}", component(agent), "{conversation}", component(conversation),
 	).Replace(h.conversationURL)
 }
+
+// component escapes an id for any place in a URL, as encodeURIComponent does.
+func component(id string) string { return strings.ReplaceAll(url.QueryEscape(id), "+", "%20") }
 
 // pushHost is the lane of a device's pushes.
 func (h *Hub) pushHost(device string) string {

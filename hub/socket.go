@@ -274,6 +274,9 @@ func decodeFrame(typ websocket.MessageType, r io.Reader, f *wire.Client) error {
 	if err := d.Decode(f); err != nil {
 		return &badFrame{"not a frame: " + err.Error()}
 	}
+	if _, err := d.Token(); err != io.EOF {
+		return &badFrame{"not a frame: something stands behind its JSON"}
+	}
 	return nil
 }
 
@@ -286,6 +289,9 @@ func (s *socket) handle(f *wire.Client) error {
 	case wire.TypeState:
 		if f.State == nil {
 			return invalid("state", "a state frame carries state")
+		}
+		if err := checkViewing(f.State); err != nil {
+			return err
 		}
 		s.claim(f.State)
 		if f.Permission != "" {
