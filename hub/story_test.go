@@ -281,6 +281,9 @@ func (s *story) duty(agent string, on bool) {
 func (s *story) again(killed bool) {
 	s.t.Helper()
 	s.observe()
+	const step = 10 * time.Millisecond
+	time.Sleep(step / 2) // the new hub's beat, too, is apart from the story's
+	defer func() { s.wait(step - time.Since(s.begin)%step); s.observe() }()
 	if killed {
 		s.say("the hub is killed and starts again")
 		s.kill()
