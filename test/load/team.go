@@ -60,5 +60,14 @@ func team(ctx context.Context, s settings, t *table) error {
 	t.add("  ends of the last message", "", "%v", ends)
 	t.add("  CPU and allocations per message", "", "%.1f ms, %.0f allocations, %.0f kB", (after.cpu-before.cpu).Seconds()*1000/n, (after.mallocs-before.mallocs)/n, (after.allocated-before.allocated)/n/1000)
 	t.add("  CPU and allocations per member", "", "%.1f µs, %.1f allocations", (after.cpu-before.cpu).Seconds()*1e6/n/float64(s.team), (after.mallocs-before.mallocs)/n/float64(s.team))
+	const rate = 10
+	_, latencies, last, err = p.open(ctx, rate, s.length)
+	if err != nil {
+		return firstOf(lost, err)
+	}
+	if ends, err = v.settled(ctx, "c0", last); err != nil {
+		return err
+	}
+	t.add(fmt.Sprintf("open loop, %d/s", rate), "", "p50 %s, p99 %s until the last of %d frames was read; ends of the last %v", ms(quantile(latencies, 0.5)), ms(quantile(latencies, 0.99)), s.team, ends)
 	return nil
 }
