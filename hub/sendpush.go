@@ -353,7 +353,7 @@ func (h *Hub) PushTest(ctx context.Context, agent string, auth wire.DeviceAuth) 
 		return TestInfo{}, err
 	}
 	if d.Subscription == nil {
-		return TestInfo{}, &Error{Kind: Conflict, Code: "no_subscription", Message: "this device has no push subscription: grant browser notification first"}
+		return TestInfo{}, &Error{Kind: Conflict, Code: "no_subscription", Message: "this device has no push subscription: turn push on first"}
 	}
 	a, err := h.dir.agent(ctx, agent)
 	if err != nil {

@@ -18,7 +18,7 @@ const SAY = {
   dismissed: 'The question was closed without an answer. Try again, or allow notifications in the settings beside the address bar.',
   unreachable:
     "This browser's push service could not be reached within 10 s. Common causes: a VPN or firewall blocks it, there is no internet, or the browser was built without a push service or has it switched off.",
-  refused: "This browser's push service refused the subscription. Common causes: push is switched off in the browser's settings, a private window, or a full disk.",
+  refused: "This browser's push service gave no subscription. Common causes: there is no internet, a VPN or firewall blocks it, push is switched off in the browser's settings, a private window, or a full disk.",
   hub: 'The browser has subscribed, but the hub did not take the subscription',
 };
 
