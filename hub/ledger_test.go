@@ -271,7 +271,7 @@ func audit(t *testing.T, w *world, threads []*thread, pages []*strict) {
 	}
 	rang := map[string]int{}
 	for _, s := range w.push.take() {
-		rang[s.payload.CAAC.ID]++
+		rang[s.payload.Notification.Data.ID]++
 	}
 	for _, p := range pages {
 		for id, n := range p.locals {

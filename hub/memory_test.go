@@ -33,7 +33,7 @@ func TestNothingOfEndedWorkStaysInMemory(t *testing.T) {
 			m := w.messageIn(c, "hello", hub.AssignmentInput{Team: "t"})
 			w.wait(300 * time.Millisecond)
 			for _, s := range w.push.take() {
-				d := s.payload.CAAC
+				d := s.payload.Notification.Data
 				if err := w.hub.Receipt(t.Context(), wire.Receipt{
 					Conversation: d.Conversation, Message: d.Message, ID: d.ID, Agent: d.Agent, Device: d.Device,
 					Generation: d.Generation, Kind: d.Kind, Token: d.Receipt, Event: "displayed",

@@ -37,7 +37,7 @@ func TestEveryEndIsCountedOnce(t *testing.T) {
 		w.open("mei", "hidden").subscribe()
 		w.message("hello", hub.AssignmentInput{Agent: "mei"})
 		w.wait(time.Second)
-		d := w.push.take()[0].payload.CAAC
+		d := w.push.take()[0].payload.Notification.Data
 		for _, event := range []string{"displayed", "clicked"} {
 			if err := w.hub.Receipt(t.Context(), wire.Receipt{
 				Conversation: d.Conversation, Message: d.Message, ID: d.ID, Agent: d.Agent, Device: d.Device,

@@ -405,13 +405,13 @@ func TestPushNamesWhatToClose(t *testing.T) {
 			t.Fatalf("%d pushes, want the refused one and its repetition", len(sent))
 		}
 		for _, s := range sent {
-			if n := len(s.payload.CAAC.Close); n == 0 || n > 16 {
+			if n := len(s.payload.Notification.Data.Close); n == 0 || n > 16 {
 				t.Errorf("the push closes %d tags, want 1 to 16", n)
 			}
 		}
 		w.messageIn("bob", "hello", hub.AssignmentInput{Agent: "mei"})
 		w.wait(time.Second)
-		if sent := w.push.take(); len(sent) != 1 || len(sent[0].payload.CAAC.Close) != 0 {
+		if sent := w.push.take(); len(sent) != 1 || len(sent[0].payload.Notification.Data.Close) != 0 {
 			t.Errorf("%+v, want one push that closes nothing anew", sent)
 		}
 	})

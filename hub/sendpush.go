@@ -121,10 +121,10 @@ func (h *Hub) send(ctx context.Context, d notify.Device, show wire.Show, data wi
 		Device: data.Device, Generation: data.Generation, Kind: data.Kind,
 	})
 	payload, err := wire.PushPayload{
-		WebPush: 8030, AppBadge: badge, Mutable: true, CAAC: data,
+		WebPush: 8030, AppBadge: badge, Mutable: true,
 		Notification: wire.PushNotification{
 			Title: show.Title, Body: show.Body, Navigate: show.Navigate, Lang: show.Lang, Tag: show.Tag,
-			Image: show.Image, AppBadge: fmt.Sprint(badge),
+			Image: show.Image, AppBadge: fmt.Sprint(badge), Data: data,
 		},
 	}.Fit(wire.MaxPushPlain)
 	if err != nil {

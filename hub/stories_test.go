@@ -719,7 +719,7 @@ func throttled(after time.Duration) notify.PushAnswer {
 // receipt posts the receipt of the newest push.
 func (s *story) receipt(event string) {
 	s.t.Helper()
-	c := s.last.payload.CAAC
+	c := s.last.payload.Notification.Data
 	err := s.hub.Receipt(s.t.Context(), wire.Receipt{
 		Conversation: c.Conversation, Message: c.Message, ID: c.ID, Agent: c.Agent, Device: c.Device,
 		Generation: c.Generation, Kind: c.Kind, Token: c.Receipt, Event: event,

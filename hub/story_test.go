@@ -380,7 +380,7 @@ func (d *storyDevice) observe() {
 func (s *story) pushes() {
 	var lines []string
 	for _, p := range s.push.take() {
-		c := p.payload.CAAC
+		c := p.payload.Notification.Data
 		s.last = p
 		who := s.name(c.Agent, c.Device)
 		var badges []string

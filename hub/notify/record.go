@@ -39,9 +39,7 @@ type Event struct {
 type EventKind string
 
 const (
-	EventFrameSent    EventKind = "frame_sent"   // to the pages of the login
 	EventAcknowledged EventKind = "acknowledged" // a page rendered it
-	EventNotRendered  EventKind = "not_rendered" // a page could not render it
 	EventRedecided    EventKind = "redecided"    // decided once more; detail: why
 	EventPushQueued   EventKind = "push_queued"  // detail: why it waits
 	EventPushAnswer   EventKind = "push_answer"  // detail: status, class and host

@@ -37,20 +37,20 @@ func (p PushPayload) Fit(max int) ([]byte, error) {
 		p.Notification.Image = ""
 		data, err = encode(p)
 	}
-	for err == nil && over() > 0 && len(p.CAAC.Close) > 0 {
-		p.CAAC.Close = p.CAAC.Close[:len(p.CAAC.Close)-1]
+	for err == nil && over() > 0 && len(p.Notification.Data.Close) > 0 {
+		p.Notification.Data.Close = p.Notification.Data.Close[:len(p.Notification.Data.Close)-1]
 		data, err = encode(p)
 	}
 	if err == nil && over() > 0 && p.Notification.Body != "" {
 		p.Notification.Body = shorten(p.Notification.Body, over())
 		data, err = encode(p)
 	}
-	p.CAAC.Badges = slices.Clone(p.CAAC.Badges)
-	for i := len(p.CAAC.Badges) - 1; err == nil && over() > 0 && i >= 0; i-- {
-		if p.CAAC.Badges[i].Agent == p.CAAC.Agent {
+	p.Notification.Data.Badges = slices.Clone(p.Notification.Data.Badges)
+	for i := len(p.Notification.Data.Badges) - 1; err == nil && over() > 0 && i >= 0; i-- {
+		if p.Notification.Data.Badges[i].Agent == p.Notification.Data.Agent {
 			continue
 		}
-		p.CAAC.Badges = slices.Delete(p.CAAC.Badges, i, i+1)
+		p.Notification.Data.Badges = slices.Delete(p.Notification.Data.Badges, i, i+1)
 		data, err = encode(p)
 	}
 	if err == nil && over() > 0 {

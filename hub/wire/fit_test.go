@@ -63,9 +63,9 @@ func TestWhatFitsIsLeftAlone(t *testing.T) {
 func lost(p, full PushPayload) (step int) {
 	gone := []bool{
 		p.Notification.Image != full.Notification.Image,
-		len(p.CAAC.Close) < len(full.CAAC.Close),
+		len(p.Notification.Data.Close) < len(full.Notification.Data.Close),
 		p.Notification.Body != full.Notification.Body,
-		len(p.CAAC.Badges) < len(full.CAAC.Badges),
+		len(p.Notification.Data.Badges) < len(full.Notification.Data.Badges),
 		p.Notification.Title != full.Notification.Title,
 		p.Notification.Navigate != full.Notification.Navigate,
 	}
@@ -107,7 +107,7 @@ func TestTooLongLosesImageThenTagsThenBodyThenOtherBadgesThenTitleThenLink(t *te
 		}
 		reached[step], last = true, step
 		n := p.Notification
-		if step > 1 && n.Image != "" || step > 2 && len(p.CAAC.Close) > 0 || step > 3 && n.Body != "" || step > 4 && len(p.CAAC.Badges) > 1 {
+		if step > 1 && n.Image != "" || step > 2 && len(p.Notification.Data.Close) > 0 || step > 3 && n.Body != "" || step > 4 && len(p.Notification.Data.Badges) > 1 {
 			t.Fatalf("at %d step %d came before what goes first was gone", limit, step)
 		}
 		if !endsOnBorder(full.Notification.Body, n.Body) || !endsOnBorder(full.Notification.Title, n.Title) || n.Title == "" {
@@ -130,8 +130,8 @@ func TestNoIDIsEverTouchedAndTheArgumentNever(t *testing.T) {
 		if rapid.Bool().Draw(t, "small") {
 			p = *severalLogins()
 		}
-		p.CAAC.Conversation = rapid.StringN(0, -1, notify.MaxID).Draw(t, "conversation")
-		p.CAAC.Message = rapid.StringN(1, -1, notify.MaxID).Draw(t, "message")
+		p.Notification.Data.Conversation = rapid.StringN(0, -1, notify.MaxID).Draw(t, "conversation")
+		p.Notification.Data.Message = rapid.StringN(1, -1, notify.MaxID).Draw(t, "message")
 		p.Notification.Body = rapid.StringN(0, -1, notify.MaxBody).Draw(t, "body")
 		before := fmt.Sprint(p)
 		max := rapid.IntRange(0, 4000).Draw(t, "max")
@@ -146,13 +146,16 @@ func TestNoIDIsEverTouchedAndTheArgumentNever(t *testing.T) {
 			t.Fatalf("%d bytes, at most %d", len(data), max)
 		}
 		q := read(t, data)
-		a, b := p.CAAC, q.CAAC
-		if !slices.ContainsFunc(b.Badges, func(g Badge) bool { return g.Agent == p.CAAC.Agent }) {
+		a, b := p.Notification.Data, q.Notification.Data
+		if !slices.ContainsFunc(b.Badges, func(g Badge) bool { return g.Agent == p.Notification.Data.Agent }) {
 			t.Fatal("the agent's own badge is gone")
 		}
 		a.Badges, b.Badges, a.Close, b.Close = nil, nil, nil, nil
-		if fmt.Sprint(a) != fmt.Sprint(b) || p.Notification.Navigate != q.Notification.Navigate || p.Notification.Tag != q.Notification.Tag {
-			t.Fatalf("%+v became %+v", p.CAAC, q.CAAC)
+		if fmt.Sprint(a) != fmt.Sprint(b) || p.Notification.Tag != q.Notification.Tag {
+			t.Fatalf("%+v became %+v", p.Notification.Data, q.Notification.Data)
+		}
+		if to := q.Notification.Navigate; to != p.Notification.Navigate && to != "https://caac.example/" {
+			t.Fatalf("the link leads to %s", to)
 		}
 	})
 }
@@ -198,15 +201,15 @@ func BenchmarkFit(b *testing.B) {
 func TestIdsThatAreAllQuotesStillRing(t *testing.T) {
 	p := *longest()
 	quotes := strings.Repeat(`"`, notify.MaxID)
-	p.CAAC.Agent, p.CAAC.Conversation, p.CAAC.Message = quotes, quotes, quotes
-	p.CAAC.Badges = []Badge{{Agent: quotes, Total: 99999, Version: 1767225600000001}}
+	p.Notification.Data.Agent, p.Notification.Data.Conversation, p.Notification.Data.Message = quotes, quotes, quotes
+	p.Notification.Data.Badges = []Badge{{Agent: quotes, Total: 99999, Version: 1767225600000001}}
 	p.Notification.Navigate = "https://caac.example/" + strings.Repeat("team/", 40) + strings.Repeat("%22", 2*notify.MaxID)
 	data, err := p.Fit(MaxPushPlain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := read(t, data)
-	if got.Notification.Navigate != "https://caac.example/" || got.CAAC.Conversation != quotes || got.Notification.Title == "" {
+	if got.Notification.Navigate != "https://caac.example/" || got.Notification.Data.Conversation != quotes || got.Notification.Title == "" {
 		t.Errorf("%d bytes: %s", len(data), data)
 	}
 }

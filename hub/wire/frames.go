@@ -156,7 +156,6 @@ type Notify struct {
 	At           int64          `json:"at"` // when the contact sent it, Unix ms
 	Show         Show           `json:"show"`
 	Counts       *Counts        `json:"counts,omitempty"`
-	Silent       bool           `json:"silent,omitempty"` // no ring: a summary will tell
 }
 
 // Show is the text of a notification, made for one agent and device.

@@ -64,7 +64,7 @@ var frames = []struct {
 		Conversation: "c1", Message: "m8", Seq: 8, At: 1767225600000, Show: show,
 		Counts: &Counts{Version: 43, Prev: 42, Total: 4, Changed: []Change{{Conversation: "c1", Unread: 3, Seq: 8}}}}},
 	{"server-notify-local", &Notify{Type: TypeNotify, ID: "Yxfe-oScarnz2zj3uQbwWw", Channel: notify.Local, Reason: notify.VisibleUnfocused,
-		Conversation: "c1", Message: "m8", Seq: 8, At: 1767225600000, Silent: true,
+		Conversation: "c1", Message: "m8", Seq: 8, At: 1767225600000,
 		Show: Show{Title: "Ann · Mei", Body: "3 new messages · sent an image", Image: "https://cdn.example/a.png", Tag: notify.Tag("mei", "c1"), Lang: "en",
 			Navigate: "https://caac.example/chats/c1", Waiting: 3}}},
 	{"server-withdraw", &WithdrawFrame{Type: TypeWithdraw, Conversations: []string{"c1", "c2"},
@@ -78,9 +78,9 @@ var frames = []struct {
 	{"push-message", message()},
 	{"push-several-logins", severalLogins()},
 	{"push-test", &PushPayload{WebPush: 8030, Mutable: true, AppBadge: 3,
-		Notification: PushNotification{Title: "Push test", Body: "Push notifications reach this device.", Navigate: "https://caac.example/", Lang: "en", AppBadge: "3"},
-		CAAC: PushData{ID: "t1", Kind: "test", Agent: "mei", Device: "d1", Generation: 2, Badges: []Badge{{Agent: "mei", Total: 3, Version: 42}},
-			Receipt: receipt, Receipts: "https://hub.example/v1/receipts", Sent: 1767225600000}}},
+		Notification: PushNotification{Title: "Push test", Body: "Push notifications reach this device.", Navigate: "https://caac.example/", Lang: "en", AppBadge: "3",
+			Data: PushData{ID: "t1", Kind: "test", Agent: "mei", Device: "d1", Generation: 2, Badges: []Badge{{Agent: "mei", Total: 3, Version: 42}},
+				Receipt: receipt, Receipts: "https://hub.example/v1/receipts", Sent: 1767225600000}}}},
 	{"push-max", fitted(longest())},
 	{"receipt", &Receipt{Conversation: "c1", Message: "m8", ID: "Yxfe-oScarnz2zj3uQbwWw", Agent: "mei", Device: "d1", Generation: 2, Kind: "message", Token: receipt, Event: "displayed"}},
 }
@@ -90,9 +90,9 @@ const receipt = "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQgaGVsbG8gd28"
 func message() *PushPayload {
 	return &PushPayload{WebPush: 8030, Mutable: true, AppBadge: 4,
 		Notification: PushNotification{Title: "Ann", Body: "Is my order <b>on</b> its way? 👋🏽", Navigate: "https://caac.example/chats/c1",
-			Lang: "en", Tag: notify.Tag("mei", "c1"), AppBadge: "4"},
-		CAAC: PushData{ID: "Yxfe-oScarnz2zj3uQbwWw", Kind: "message", Agent: "mei", Device: "d1", Generation: 2, Conversation: "c1", Message: "m8", Seq: 8,
-			Badges: []Badge{{Agent: "mei", Total: 4, Version: 43}}, Receipt: receipt, Receipts: "https://hub.example/v1/receipts", Sent: 1767225600000}}
+			Lang: "en", Tag: notify.Tag("mei", "c1"), AppBadge: "4",
+			Data: PushData{ID: "Yxfe-oScarnz2zj3uQbwWw", Kind: "message", Agent: "mei", Device: "d1", Generation: 2, Conversation: "c1", Message: "m8", Seq: 8,
+				Badges: []Badge{{Agent: "mei", Total: 4, Version: 43}}, Receipt: receipt, Receipts: "https://hub.example/v1/receipts", Sent: 1767225600000}}}
 }
 
 func severalLogins() *PushPayload {
@@ -100,11 +100,10 @@ func severalLogins() *PushPayload {
 	p.Notification.Title = "Ann · Mei"
 	p.Notification.Body = "3 new messages · sent an image"
 	p.Notification.Image = "https://cdn.example/a.png"
-	p.Notification.Silent = true
 	p.Notification.AppBadge = "9"
 	p.AppBadge = 9
-	p.CAAC.Badges = append(p.CAAC.Badges, Badge{Agent: "ken", Total: 5, Version: 1767225600000001})
-	p.CAAC.Close = []string{notify.Tag("mei", "c2"), notify.Tag("ken", "c3")}
+	p.Notification.Data.Badges = append(p.Notification.Data.Badges, Badge{Agent: "ken", Total: 5, Version: 1767225600000001})
+	p.Notification.Data.Close = []string{notify.Tag("mei", "c2"), notify.Tag("ken", "c3")}
 	return p
 }
 
@@ -218,15 +217,15 @@ func longest() *PushPayload {
 	p := &PushPayload{WebPush: 8030, Mutable: true, AppBadge: 99999,
 		Notification: PushNotification{Title: s.Title, Body: s.Body, Lang: s.Lang, Tag: notify.Tag(agent, conversation), AppBadge: "99999",
 			Image:    "https://cdn.example/" + strings.Repeat("i", notify.MaxImage-20),
-			Navigate: "https://caac.example/chats/" + strings.Repeat("%C3", notify.MaxID)},
-		CAAC: PushData{ID: notify.DeliveryID(notify.Ref{Conversation: conversation, Message: id("m")}, agent, id("d")), Kind: "message",
-			Agent: agent, Device: strings.Repeat("d", 26), Generation: 1 << 20, Conversation: conversation, Message: id("m"), Seq: 1 << 40,
-			Receipt: receipt, Receipts: "https://hub.example/v1/receipts", Sent: 1767225600000}}
+			Navigate: "https://caac.example/chats/" + strings.Repeat("%C3", notify.MaxID),
+			Data: PushData{ID: notify.DeliveryID(notify.Ref{Conversation: conversation, Message: id("m")}, agent, id("d")), Kind: "message",
+				Agent: agent, Device: strings.Repeat("d", 26), Generation: 1 << 20, Conversation: conversation, Message: id("m"), Seq: 1 << 40,
+				Receipt: receipt, Receipts: "https://hub.example/v1/receipts", Sent: 1767225600000}}}
 	for i := range 16 {
-		p.CAAC.Close = append(p.CAAC.Close, notify.Tag(agent, string(rune('a'+i))))
+		p.Notification.Data.Close = append(p.Notification.Data.Close, notify.Tag(agent, string(rune('a'+i))))
 	}
 	for _, c := range "bcdaefgh" {
-		p.CAAC.Badges = append(p.CAAC.Badges, Badge{Agent: id(string(c)), Total: 12345, Version: 1767225600000001})
+		p.Notification.Data.Badges = append(p.Notification.Data.Badges, Badge{Agent: id(string(c)), Total: 12345, Version: 1767225600000001})
 	}
 	return p
 }

@@ -7,7 +7,6 @@ type PushPayload struct {
 	Notification PushNotification `json:"notification"`
 	AppBadge     int              `json:"app_badge"`
 	Mutable      bool             `json:"mutable"` // true: the worker's push event still fires
-	CAAC         PushData         `json:"caac"`
 }
 
 // PushNotification is the declarative part: title and an absolute navigate are required.
@@ -18,8 +17,10 @@ type PushNotification struct {
 	Lang     string `json:"lang,omitempty"`
 	Tag      string `json:"tag,omitempty"`
 	Image    string `json:"image,omitempty"`
-	Silent   bool   `json:"silent"`
 	AppBadge string `json:"app_badge"` // sources differ on where it stands: both
+	// Data is a member of the declarative message, so that a worker has it too where
+	// the browser parsed the push and hands over only the notification.
+	Data PushData `json:"data"`
 }
 
 // PushData is what the worker needs beyond the declarative part.

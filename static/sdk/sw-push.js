@@ -31,7 +31,6 @@
    * @property {string} [lang]
    * @property {string} [image]
    * @property {string} [navigate]
-   * @property {boolean} silent
    * @property {PushData | null} caac
    */
 
@@ -114,7 +113,7 @@
     // A browser that has read a declarative message itself hands it over so.
     const proposed = /** @type {any} */ (event).notification;
     const n = payload?.notification ?? proposed ?? {};
-    const caac = payload?.caac ?? n.data?.caac;
+    const caac = n.data;
     const known = caac && typeof caac === 'object' && text(caac.id) && text(caac.agent) ? caac : null;
     const title = text(n.title);
     return {
@@ -124,7 +123,6 @@
       lang: text(n.lang),
       image: text(n.image),
       navigate: text(n.navigate),
-      silent: n.silent === true,
       caac: known,
     };
   }
@@ -135,7 +133,6 @@
    */
   async function show(note, again) {
     const { caac, tag } = note;
-    const quiet = again || note.silent;
     const data = {
       tag,
       agent: caac?.agent,
@@ -148,7 +145,7 @@
     if (tagsDoNothing()) await closeTags([tag]);
     else await markReplaced(tag, caac?.id);
     /** @type {NotificationOptions} */
-    const options = { body: note.body, tag, renotify: !quiet, silent: quiet, data };
+    const options = { body: note.body, tag, renotify: !again, silent: again, data };
     if (note.lang) options.lang = note.lang;
     try {
       await sw.registration.showNotification(note.title, note.image ? { ...options, image: note.image } : options);

@@ -255,7 +255,7 @@ func (p *page) read(ctx context.Context, conn *websocket.Conn) {
 			if p.d.mute {
 				break
 			}
-			if n.Channel == notify.Local && !n.Silent {
+			if n.Channel == notify.Local {
 				p.d.rung.add(ring{p.d.auth.ID, n.ID, notify.Ref{Conversation: n.Conversation, Message: n.Message}})
 			}
 			rendered := true

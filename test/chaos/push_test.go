@@ -101,7 +101,7 @@ func (s *pushService) deliver(r pushservice.Request) pushservice.Answer {
 		s.refused++
 		return pushservice.Answer{Status: http.StatusServiceUnavailable}
 	}
-	s.accepted = append(s.accepted, accepted{r.At, p.CAAC})
+	s.accepted = append(s.accepted, accepted{r.At, p.Notification.Data})
 	close(s.arrived)
 	s.arrived = make(chan struct{})
 	return pushservice.Answer{Status: http.StatusCreated}

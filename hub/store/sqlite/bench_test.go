@@ -55,7 +55,7 @@ func one(ctx context.Context, s *sqlite.Store, agents []string, deliveries []not
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
 		d.End, d.Ended = notify.Acknowledged, at.Add(time.Second)
-		d.Events = []notify.Event{{At: at, Kind: notify.EventFrameSent}, {At: at.Add(time.Second), Kind: notify.EventAcknowledged}}
+		d.Events = []notify.Event{{At: at, Kind: notify.EventPushQueued}, {At: at.Add(time.Second), Kind: notify.EventAcknowledged}}
 	}
 	_, err = s.Commit(ctx, 0, notify.Batch{
 		Fanouts: []notify.Fanout{f},

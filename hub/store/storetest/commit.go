@@ -31,7 +31,7 @@ func fanout(ref notify.Ref, partition int) notify.Fanout {
 				Decision: notify.Decision{Agent: "mei", Device: "phone", Channel: notify.Push, Reason: notify.Unconfirmed, Detail: notify.LeaseExpired, Held: true},
 				First:    &notify.Decision{Agent: "mei", Device: "phone", Channel: notify.Local, Reason: notify.VisibleUnfocused, Socket: "s1"},
 				End:      notify.Merged, EndReason: notify.Read, Into: "d2", Ended: start.Add(time.Second),
-				Events: []notify.Event{{At: start, Kind: notify.EventFrameSent}, {At: start.Add(1), Kind: notify.EventPushAnswer, Detail: "201 ok"}},
+				Events: []notify.Event{{At: start, Kind: notify.EventPushQueued}, {At: start.Add(1), Kind: notify.EventPushAnswer, Detail: "201 ok"}},
 			},
 			{ID: "d2", Decision: notify.Decision{Agent: "mei", Device: "tablet", Channel: notify.InApp, Reason: notify.ActivelyViewing}},
 		},
