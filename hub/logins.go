@@ -165,7 +165,18 @@ func (h *Hub) makeRoom(ctx context.Context, a notify.Agent) error {
 	if oldest == nil {
 		return &Error{Kind: TooMany, Code: "too_many_devices", Message: "the agent is logged in on too many devices; forget one first"}
 	}
-	return h.endLogin(ctx, a.ID, oldest.Device)
+	if err := h.endLogin(ctx, a.ID, oldest.Device); err != nil {
+		return err
+	}
+	// A page that makes itself a new device again and again leaves none behind.
+	d, err := h.dir.device(ctx, oldest.Device)
+	if err != nil || len(d.Agents) > 0 {
+		return nil
+	}
+	if err := h.dir.deleteDevice(ctx, d); err != nil && !errors.Is(err, notify.ErrConflict) {
+		return err
+	}
+	return nil
 }
 
 // endLogin ends the agent's login on the device: its pages are closed, and with
