@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -313,5 +314,25 @@ func TestStoreThatIsAwayIs503WithRetryAfter(t *testing.T) {
 	}
 	if r = w.ask("GET", "/readyz", ""); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("readyz: %d", r.StatusCode)
+	}
+}
+
+func TestMillionsOfItemsCostNoMoreThanTheirBody(t *testing.T) {
+	w := newWorld(t)
+	body := `{"messages":[` + strings.Repeat("0,", 1<<20) + `0]}`
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := w.ask("POST", "/v1/messages/bulk", body, "Authorization", "Bearer "+w.key)
+	runtime.ReadMemStats(&after)
+	if r.StatusCode != 413 || r.problem(t).Code != "batch_too_large" {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+	if n := (after.TotalAlloc - before.TotalAlloc) / uint64(len(body)); n > 12 {
+		t.Errorf("%d times the body were allocated", n)
+	}
+	for _, list := range []string{"5", `"x"`, "{}", "null", "[]"} {
+		if r := w.ask("POST", "/v1/messages/bulk", `{"messages":`+list+`}`, "Authorization", "Bearer "+w.key); r.StatusCode != 400 {
+			t.Errorf("%s: %d %s", list, r.StatusCode, r.body)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -89,7 +90,7 @@ func (s *Server) postMessages(c echo.Context) error {
 // bulk reads {name: [item, ...]}, decodes each item by itself and hands those
 // that are good to do, whose answers are parallel to what it is given.
 func bulk[T any](s *Server, c echo.Context, name string, do func([]T) []item) error {
-	var body map[string][]json.RawMessage
+	var body map[string]rawItems
 	if err := problem.Read(c.Response(), c.Request(), s.limits.BulkBody, &body); err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func bulk[T any](s *Server, c echo.Context, name string, do func([]T) []item) er
 		return &hub.Error{Kind: hub.Invalid, Code: "invalid", Field: name, Message: fmt.Sprintf("%q must hold 1 to %d items", name, s.limits.Batch)}
 	}
 	if len(raw) > s.limits.Batch {
-		return &hub.Error{Kind: hub.TooLarge, Code: "batch_too_large", Field: name, Message: fmt.Sprintf("%d items; at most %d are allowed", len(raw), s.limits.Batch)}
+		return &hub.Error{Kind: hub.TooLarge, Code: "batch_too_large", Field: name, Message: fmt.Sprintf("at most %d items are allowed", s.limits.Batch)}
 	}
 	out := make([]item, len(raw))
 	in := make([]T, 0, len(raw))
@@ -122,6 +123,29 @@ func bulk[T any](s *Server, c echo.Context, name string, do func([]T) []item) er
 		}
 	}
 	return ok(c, items{out})
+}
+
+// rawItems are the items of a bulk body, at most one more than there may be: in
+// 12 MiB are millions.
+type rawItems []json.RawMessage
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *rawItems) UnmarshalJSON(b []byte) error {
+	if b[0] != '[' {
+		return json.Unmarshal(b, (*[]json.RawMessage)(r))
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	for d.More() && len(*r) <= maxBatch {
+		var one json.RawMessage
+		if err := d.Decode(&one); err != nil {
+			return err
+		}
+		*r = append(*r, one)
+	}
+	return nil
 }
 
 type traceList struct {
