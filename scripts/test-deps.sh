@@ -72,7 +72,7 @@ install() {
 	fi
 }
 
-mapfile -t packages < <(missing)
+packages=($(missing))
 if [ ${#packages[@]} -gt 0 ]; then
 	if ! command -v apt-get >/dev/null; then
 		echo "Only Debian's packages are known to this script, and this is $(uname -s)." >&2
@@ -83,7 +83,7 @@ if [ ${#packages[@]} -gt 0 ]; then
 	[ "$(id -u)" = 0 ] || fail "Missing: ${packages[*]}. Run as root: apt-get install --no-install-recommends ${packages[*]}"
 	echo "Installing: ${packages[*]}"
 	install "${packages[@]}"
-	mapfile -t packages < <(missing)
+	packages=($(missing))
 	[ ${#packages[@]} -eq 0 ] || fail "Still missing after the installation: ${packages[*]}"
 fi
 [ "$(uname -s)" = Linux ] || fail "The browser tests need Linux (D-Bus notifications, /proc), and this is $(uname -s). 'make test-go' runs what needs Go alone."
