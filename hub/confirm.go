@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"caac-hub/hub/notify"
@@ -23,14 +24,17 @@ type flight struct {
 	device   string
 	channel  notify.Channel
 	reason   notify.Reason
-	eligible []*socket // whose state justified the decision
-	until    time.Time // when it is settled unconfirmed
-	acked    time.Time
+	eligible []*socket    // whose state justified the decision
+	until    time.Time    // when it is settled unconfirmed
+	acked    atomic.Int64 // Unix ns, 0: not yet; the one field that pages' goroutines set
 }
 
+func (fl *flight) isAcked() bool { return fl.acked.Load() != 0 }
+
 func (fl *flight) fold(d *notify.Delivery) {
-	d.End, d.EndReason, d.Ended = notify.Acknowledged, d.Reason, fl.acked
-	noteAt(d, fl.acked, notify.EventAcknowledged, "")
+	at := time.Unix(0, fl.acked.Load())
+	d.End, d.EndReason, d.Ended = notify.Acknowledged, d.Reason, at
+	noteAt(d, at, notify.EventAcknowledged, "")
 }
 
 func (p *partition) launch(fl *flight) {
@@ -59,7 +63,47 @@ func (p *partition) land(id string) {
 	}
 }
 
-// ackOp is a page's word that it showed a delivery, or could not.
+// await has the socket take its page's word for a delivery.
+func (s *socket) await(fl *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.awaited) >= maxAwaited {
+		now := time.Now()
+		s.awaited = slices.DeleteFunc(s.awaited, func(old *flight) bool { return old.until.Before(now) })
+	}
+	s.awaited = append(s.awaited, fl)
+}
+
+// maxAwaited is how many deliveries a socket awaits before those past their
+// deadline are forgotten.
+const maxAwaited = 32
+
+// acknowledge takes a page's word for a delivery that it was asked to show. That
+// it was shown needs no turn of the partition: late turns must not make it late.
+func (s *socket) acknowledge(delivery string, rendered bool, detail string) {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.awaited, func(fl *flight) bool { return fl.id == delivery })
+	if i < 0 {
+		s.mu.Unlock()
+		return
+	}
+	fl := s.awaited[i]
+	s.awaited = slices.Delete(s.awaited, i, i+1)
+	if len(s.awaited) == 0 {
+		s.awaited = nil
+	}
+	s.mu.Unlock()
+	if rendered && fl.reason != notify.ViewingConversation {
+		if presence, _ := s.hub.sockets.presence(s); fl.channel == notify.Local || presence >= notify.Visible {
+			fl.acked.CompareAndSwap(0, time.Now().UnixNano())
+			return
+		}
+	}
+	s.hub.partitionOf(s.agent).post(&ackOp{delivery: delivery, socket: s, rendered: rendered, detail: detail})
+}
+
+// ackOp is a page's word for a delivery from which more follows: it could not be
+// shown, or what was shown counts as read.
 type ackOp struct {
 	delivery string
 	socket   *socket
@@ -72,16 +116,12 @@ func (o *ackOp) done(*partition, error) {}
 func (o *ackOp) stage(s *step) error {
 	p := s.p
 	fl := p.flights[o.delivery]
-	if fl == nil || !fl.acked.IsZero() || !slices.Contains(fl.eligible, o.socket) {
+	if fl == nil || fl.isAcked() || !slices.Contains(fl.eligible, o.socket) {
 		return nil
 	}
 	presence, viewing := p.h.sockets.presence(o.socket)
-	if !o.rendered || (fl.channel == notify.InApp && presence < notify.Visible) {
+	if !o.rendered || presence < notify.Visible {
 		return s.lost(fl, o.socket, "the page could not show it: "+o.detail)
-	}
-	if fl.reason != notify.ViewingConversation {
-		s.then(func(notify.Result) { fl.acked = s.now })
-		return nil
 	}
 	d, err := s.delivery(fl.ref, fl.id)
 	if err != nil || d == nil {
@@ -113,7 +153,7 @@ func (o *ackOp) stage(s *step) error {
 func (p *partition) flushAcks() {
 	acked := map[notify.Ref]bool{}
 	for _, fl := range p.flights {
-		if !fl.acked.IsZero() && !acked[fl.ref] {
+		if fl.isAcked() && !acked[fl.ref] {
 			acked[fl.ref] = true
 			p.next = append(p.next, &foldOp{fl.ref})
 		}
@@ -154,7 +194,7 @@ func (o *lostOp) done(*partition, error) {}
 
 func (o *lostOp) stage(s *step) error {
 	for _, fl := range slices.Clone(s.p.byAgent[o.socket.agent]) {
-		if fl.acked.IsZero() && slices.Contains(fl.eligible, o.socket) {
+		if !fl.isAcked() && slices.Contains(fl.eligible, o.socket) {
 			if err := s.lost(fl, o.socket, o.why); err != nil {
 				return err
 			}
@@ -184,7 +224,7 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 		return nil
 	}
 	p := s.p
-	if fl := p.flights[d.ID]; fl != nil && fl.acked.IsZero() {
+	if fl := p.flights[d.ID]; fl != nil && !fl.isAcked() {
 		eligible := fl.eligible
 		s.then(func(notify.Result) {
 			for _, sock := range eligible {

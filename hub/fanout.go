@@ -211,6 +211,7 @@ func (s *step) show(msg *notify.Message, d *notify.Delivery, snap snapshot, l no
 // that the durable step changed of its agent's counts.
 func (s *step) send(msg *notify.Message, frames []frame, snap snapshot, count int) {
 	p := s.p
+	texts := p.h.composer(msg, count, false)
 	for i := range frames {
 		d := &frames[i].delivery
 		sockets := p.h.sockets.of(d.Agent, d.Device)
@@ -221,13 +222,14 @@ func (s *step) send(msg *notify.Message, frames []frame, snap snapshot, count in
 		for _, sock := range sockets {
 			if justified(d, msg.Conversation, frames[i].view, sock.id) {
 				fl.eligible = append(fl.eligible, sock)
+				sock.await(fl)
 			}
 		}
 		p.launch(fl)
 		data := encode(wire.Notify{
 			Type: wire.TypeNotify, ID: d.ID, Channel: d.Channel, Reason: d.Reason,
 			Conversation: msg.Conversation, Message: msg.ID, Seq: msg.Seq, At: msg.Sent.UnixMilli(),
-			Show:   p.h.compose(msg, snap.agents[d.Agent], snap.devices[d.Device], count, false),
+			Show:   texts.show(snap.agents[d.Agent], snap.devices[d.Device]),
 			Counts: s.counts[d.Agent],
 		})
 		to := sockets
@@ -357,7 +359,7 @@ func (s *step) clear(agent, conversation string, upto int64, end notify.End, rea
 		}
 	}
 	for _, fl := range p.byAgent[agent] {
-		if fl.ref.Conversation != conversation || fl.seq > upto || !fl.acked.IsZero() {
+		if fl.ref.Conversation != conversation || fl.seq > upto || fl.isAcked() {
 			continue
 		}
 		d, err := s.delivery(fl.ref, fl.id)

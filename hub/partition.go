@@ -204,7 +204,7 @@ func (s *step) record(ref notify.Ref) (*notify.Fanout, error) {
 	}
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
-		if fl := s.p.flights[d.ID]; fl != nil && !fl.acked.IsZero() && d.End == "" {
+		if fl := s.p.flights[d.ID]; fl != nil && fl.isAcked() && d.End == "" {
 			fl.fold(d)
 			s.folded = append(s.folded, d.ID)
 		}

@@ -45,6 +45,7 @@ type socket struct {
 	pinging bool
 	limit   *rate.Limiter
 	asked   int // acknowledgements the page owes
+	awaited []*flight
 }
 
 // ServeSocket takes over an accepted WebSocket and returns at once; the hub
@@ -303,7 +304,7 @@ func (s *socket) handle(f *wire.Client) error {
 		if f.Rendered == nil {
 			return invalid("rendered", "an ack frame says rendered: true or false")
 		}
-		h.partitionOf(s.agent).post(&ackOp{delivery: f.ID, socket: s, rendered: *f.Rendered, detail: clip(f.Detail)})
+		s.acknowledge(f.ID, *f.Rendered, clip(f.Detail))
 		return nil
 	case wire.TypeRead:
 		err := h.Read(ctx, s.agent, f.Conversation, f.Upto)

@@ -201,7 +201,7 @@ func (o *traceOp) stage(s *step) error {
 	f.Deliveries = slices.Clone(known.Deliveries)
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
-		if fl := s.p.flights[d.ID]; fl != nil && !fl.acked.IsZero() && d.End == "" {
+		if fl := s.p.flights[d.ID]; fl != nil && fl.isAcked() && d.End == "" {
 			fl.fold(d)
 		}
 	}
