@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -253,6 +254,25 @@ func TestTooManyHandshakesAre429(t *testing.T) {
 	status, h := w.dial(wire.Subprotocol, http.Header{"Origin": {origin}}, "/v1/socket")
 	if status != 429 || h.Get("Retry-After") == "" {
 		t.Errorf("second: %d %v", status, h)
+	}
+}
+
+func TestOneAddressCannotKeepOthersFromConnecting(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Limits.Handshakes, o.Proxies = 4, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	from := func(address string) int {
+		status, _ := w.dial(wire.Subprotocol, http.Header{"Origin": {origin}, "X-Forwarded-For": {address}}, "/v1/socket")
+		return status
+	}
+	for range 12 {
+		from("192.0.2.1")
+	}
+	if status := from("192.0.2.1"); status != 429 {
+		t.Errorf("the one that never stops: %d", status)
+	}
+	if status := from("192.0.2.2"); status != 101 {
+		t.Errorf("another address: %d", status)
 	}
 }
 

@@ -203,8 +203,8 @@ const (
 	generation   = time.Minute
 )
 
-func newAddressLimiter(perSecond float64) *addressLimiter {
-	l := &addressLimiter{limit: rate.Limit(perSecond), burst: max(1, int(4*perSecond)), now: map[string]*rate.Limiter{}}
+func newAddressLimiter(perSecond, burst float64) *addressLimiter {
+	l := &addressLimiter{limit: rate.Limit(perSecond), burst: max(1, int(burst)), now: map[string]*rate.Limiter{}}
 	l.rest = rate.NewLimiter(l.limit, l.burst)
 	return l
 }

@@ -34,7 +34,7 @@ func TestClientAddressIsTheLastHopThatIsNoProxy(t *testing.T) {
 }
 
 func TestAddressLimitIsPerAddressAndForgets(t *testing.T) {
-	l := newAddressLimiter(1)
+	l := newAddressLimiter(1, 4)
 	now := time.Now()
 	for range 4 {
 		if l.wait("a", now) != 0 {
@@ -62,7 +62,7 @@ func TestAddressLimitIsPerAddressAndForgets(t *testing.T) {
 }
 
 func TestAddressLimitIsBounded(t *testing.T) {
-	l := newAddressLimiter(1)
+	l := newAddressLimiter(1, 4)
 	now := time.Now()
 	for i := range maxAddresses + 10 {
 		l.wait(fmt.Sprint(i), now)

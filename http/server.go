@@ -65,7 +65,7 @@ type Limits struct {
 	Body       int64         // bytes of a body, default 128 KiB
 	BulkBody   int64         // bytes of a bulk body, default 12 MiB
 	Batch      int           // items of a bulk body, default and at most 500
-	Handshakes float64       // sockets opened per second, default 500, with a burst of twice that
+	Handshakes float64       // sockets opened per second, default 500, with a burst of twice that; one address gets half
 	Requests   float64       // agents' API and receipts, per second and address, default 100, with a burst of four times that
 	Concurrent int           // requests to the API at work at once, the backend's and the pages' each, default 1024
 	Timeout    time.Duration // of one request to the API, default 10 s
@@ -118,6 +118,7 @@ type Server struct {
 	readiness    singleflight.Group
 	handshakes   *rate.Limiter
 	addresses    *addressLimiter
+	knocks       *addressLimiter // handshakes: half of what there are, for each address
 	working      chan struct{}
 	pagesWorking chan struct{}
 	requests     *prometheus.CounterVec
@@ -148,7 +149,8 @@ func New(o Options) (*Server, error) {
 		hub: o.Hub, auth: o.Auth, keys: o.Keys, log: o.Log, limits: l,
 		origins: origins, local: o.Mode == ModeDemo, proxies: o.Proxies, metrics: o.Metrics, openMetric: o.MetricsPublic,
 		handshakes:   rate.NewLimiter(rate.Limit(l.Handshakes), max(1, int(2*l.Handshakes))),
-		addresses:    newAddressLimiter(l.Requests),
+		addresses:    newAddressLimiter(l.Requests, 4*l.Requests),
+		knocks:       newAddressLimiter(l.Handshakes/2, l.Handshakes),
 		working:      make(chan struct{}, l.Concurrent),
 		pagesWorking: make(chan struct{}, l.Concurrent),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{

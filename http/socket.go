@@ -94,7 +94,8 @@ func (s *Server) mayUpgrade(r *http.Request) error {
 	if !hasToken(r.Header, "Sec-WebSocket-Protocol", wire.Subprotocol) {
 		return &hub.Error{Kind: hub.Invalid, Code: "no_subprotocol", Field: "Sec-WebSocket-Protocol", Message: fmt.Sprintf("the subprotocol %s must be offered", wire.Subprotocol)}
 	}
-	if !s.handshakes.Allow() {
+	// One address must not keep all others out.
+	if s.knocks.wait(s.remote(r), time.Now()) > 0 || !s.handshakes.Allow() {
 		return &hub.Error{Kind: hub.TooMany, Code: "too_many_handshakes", Message: "too many pages connect right now; come back after a random wait", RetryAfter: time.Second}
 	}
 	return nil
