@@ -241,8 +241,9 @@ func (l *addressLimiter) of(address string, now time.Time) *rate.Limiter {
 	return lim
 }
 
-// remote returns the client's address without its port: the last hop of
-// X-Forwarded-For that is no proxy of ours, where the peer is one.
+// remote returns the client's address without its port, of IPv6 the /64 that one
+// subscriber has: the last hop of X-Forwarded-For that is no proxy of ours, where
+// the peer is one.
 func (s *Server) remote(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -253,7 +254,7 @@ func (s *Server) remote(r *http.Request) string {
 		return host
 	}
 	if !s.trusted(addr) {
-		return addr.Unmap().String()
+		return client(addr)
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
@@ -265,7 +266,18 @@ func (s *Server) remote(r *http.Request) string {
 			break
 		}
 	}
-	return addr.Unmap().String()
+	return client(addr)
+}
+
+func client(a netip.Addr) string {
+	if a = a.Unmap(); a.Is4() {
+		return a.String()
+	}
+	p, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return a.String()
+	}
+	return p.String()
 }
 
 func (s *Server) trusted(a netip.Addr) bool {
