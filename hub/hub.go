@@ -165,6 +165,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	case <-time.After(drainTime):
 	}
 	h.cut()
+	for _, s := range h.sockets.all() {
+		s.conn.CloseNow()
+	}
 	<-done
 	close(h.ended)
 	stop := time.AfterFunc(drainTime, h.cutStore)

@@ -22,8 +22,9 @@ type outbox struct {
 	frames  [][]byte
 	counts  *wire.Counts // newest, not yet among the frames
 	writing bool
-	ended   bool     // nothing is taken any more
-	closing *closing // close once the frames are written
+	since   time.Time // when the frame being written was begun; zero: none is
+	ended   bool      // nothing is taken any more
+	closing *closing  // close once the frames are written
 }
 
 type closing struct {
@@ -154,7 +155,9 @@ func (s *socket) write() {
 		s.out.mu.Lock()
 		var frame []byte
 		closing := s.out.closing
+		s.out.since = time.Time{}
 		if len(s.out.frames) > 0 {
+			s.out.since = time.Now()
 			frame = s.out.frames[0]
 			s.out.frames[0] = nil
 			s.out.frames = s.out.frames[1:]
@@ -171,10 +174,9 @@ func (s *socket) write() {
 			s.close(closing)
 			return
 		}
-		ctx, cancel := context.WithTimeout(s.hub.base, s.hub.limits.WriteTimeout)
-		err := s.conn.Write(ctx, websocket.MessageText, frame)
-		cancel()
-		if err != nil {
+		// watchSockets holds the deadline: a context for each frame costs a
+		// twentieth of a team message.
+		if err := s.conn.Write(context.Background(), websocket.MessageText, frame); err != nil {
 			s.out.mu.Lock()
 			if !s.out.ended {
 				s.out.ended = true
@@ -186,6 +188,13 @@ func (s *socket) write() {
 			return
 		}
 	}
+}
+
+// stuck reports whether a frame has been on its way for longer than its peer has.
+func (s *socket) stuck(now time.Time) bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return !s.out.since.IsZero() && now.Sub(s.out.since) > s.hub.limits.WriteTimeout
 }
 
 // close says goodbye in the protocol and cuts the connection if the peer

@@ -154,7 +154,9 @@ const restTime = time.Second
 // of a socket that rests a new goroutine goes on reading.
 func (s *socket) read() {
 	for {
-		typ, r, err := s.conn.Reader(s.hub.base)
+		// The drain closes the connection; a context that can end costs memory
+		// for as long as the socket waits.
+		typ, r, err := s.conn.Reader(context.Background())
 		if err != nil {
 			break
 		}
@@ -284,6 +286,13 @@ func decodeFrame(typ websocket.MessageType, r io.Reader, f *wire.Client) error {
 // handle does what a frame asks. An error of kind Invalid ends the socket.
 func (s *socket) handle(f *wire.Client) error {
 	h := s.hub
+	if f.Type == wire.TypeAck {
+		if f.Rendered == nil {
+			return invalid("rendered", "an ack frame says rendered: true or false")
+		}
+		s.acknowledge(f.ID, *f.Rendered, clip(f.Detail))
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(h.base, 10*time.Second)
 	defer cancel()
 	switch f.Type {
@@ -299,12 +308,6 @@ func (s *socket) handle(f *wire.Client) error {
 			_, err := h.setDevice(ctx, s.device, DeviceInput{Permission: &f.Permission})
 			return err
 		}
-		return nil
-	case wire.TypeAck:
-		if f.Rendered == nil {
-			return invalid("rendered", "an ack frame says rendered: true or false")
-		}
-		s.acknowledge(f.ID, *f.Rendered, clip(f.Detail))
 		return nil
 	case wire.TypeRead:
 		err := h.Read(ctx, s.agent, f.Conversation, f.Upto)
@@ -455,7 +458,9 @@ func (h *Hub) watchSockets(ctx context.Context) {
 			ping := !s.pinging && now.Sub(s.heard) >= quietTime
 			s.pinging = s.pinging || ping
 			s.mu.Unlock()
-			if expired {
+			if s.stuck(now) {
+				s.conn.CloseNow()
+			} else if expired {
 				s.end(wire.CloseTokenEnded, "the token ended")
 			} else if ping && h.open(1) {
 				go s.ping()
