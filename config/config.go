@@ -71,7 +71,7 @@ type Config struct {
 		FramesPerSecond     float64       `key:"limits.frames_per_second" help:"frames one page may send, with a burst of three times that" allowed:"1 to 100000"`
 		Queue               int           `key:"limits.queue" help:"frames that may wait for one page" allowed:"8 to 10000"`
 		WriteTimeout        time.Duration `key:"limits.write_timeout" help:"how long a page may take to receive a frame" allowed:"a duration from 1s to 1m"`
-		HandshakesPerSecond float64       `key:"limits.handshakes_per_second" help:"sockets opened per second, with a burst of twice that" allowed:"1 to 100000"`
+		HandshakesPerSecond float64       `key:"limits.handshakes_per_second" help:"sockets opened per second, with a burst of twice that; one network address gets half" allowed:"1 to 100000"`
 		RequestsPerAddress  float64       `key:"limits.requests_per_address" help:"requests of pages per second from one network address, with a burst of four times that" allowed:"1 to 100000"`
 		LoginIdle           time.Duration `key:"limits.login_idle" help:"a login without a sign of life for this long ends" allowed:"a duration of at least 24h"`
 	}
