@@ -1,12 +1,8 @@
 package http
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -18,13 +14,6 @@ import (
 	"caac-hub/http/problem"
 	"caac-hub/hub"
 	"caac-hub/hub/wire"
-)
-
-// Bytes of a socket's buffers: net/http's own are 4 KiB each. A frame larger
-// than the writer's goes out in two sends.
-const (
-	readBuffer  = 512
-	writeBuffer = 1024
 )
 
 // socket upgrades to the subprotocol caac.v1 and hands the connection to the
@@ -40,7 +29,8 @@ func (s *Server) socket(c echo.Context) error {
 		return err
 	}
 	pings := &pings{}
-	conn, err := websocket.Accept(smallBuffers{c.Response()}, r, &websocket.AcceptOptions{
+	w := &smallBuffers{ResponseWriter: c.Response()}
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{wire.Subprotocol},
 		InsecureSkipVerify: true, // mayUpgrade compared the origin, exactly
 		OnPingReceived:     pings.received,
@@ -51,7 +41,7 @@ func (s *Server) socket(c echo.Context) error {
 		return nil
 	}
 	pings.conn.Store(conn)
-	s.hub.ServeSocket(conn, s.remote(r))
+	s.hub.ServeSocket(conn, w.line, s.remote(r))
 	return nil
 }
 
@@ -110,31 +100,4 @@ func hasToken(h http.Header, name, token string) bool {
 		}
 	}
 	return false
-}
-
-// smallBuffers is a ResponseWriter whose hijacked connection has small buffers.
-type smallBuffers struct{ http.ResponseWriter }
-
-// Hijack implements http.Hijacker. What the server had read already is the first
-// the new reader gives.
-func (w smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	br := bufio.NewReaderSize(conn, readBuffer)
-	if n := rw.Reader.Buffered(); n > 0 {
-		early, err := rw.Reader.Peek(n)
-		if err != nil {
-			conn.Close()
-			return nil, nil, err
-		}
-		// Whoever takes over may keep only what is buffered.
-		br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn), max(n, readBuffer))
-		if _, err := br.Peek(n); err != nil {
-			conn.Close()
-			return nil, nil, err
-		}
-	}
-	return conn, bufio.NewReadWriter(br, bufio.NewWriterSize(conn, writeBuffer)), nil
 }

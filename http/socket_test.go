@@ -44,7 +44,7 @@ func TestFramesSentWithTheHandshakeAreRead(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			echoed := make(chan error, 1)
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				c, err := websocket.Accept(smallBuffers{w}, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol}, InsecureSkipVerify: true})
+				c, err := websocket.Accept(&smallBuffers{ResponseWriter: w}, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol}, InsecureSkipVerify: true})
 				if err != nil {
 					echoed <- err
 					return

@@ -32,6 +32,7 @@ const (
 type socket struct {
 	hub    *Hub
 	conn   *websocket.Conn
+	line   Line // may be nil
 	remote string
 	id     string
 	agent  string
@@ -49,14 +50,15 @@ type socket struct {
 }
 
 // ServeSocket takes over an accepted WebSocket and returns at once; the hub
-// reads it in a goroutine of its own and closes it. remote is the client's
-// address, for limits.
-func (h *Hub) ServeSocket(c *websocket.Conn, remote string) {
+// reads it in a goroutine of its own and closes it. line is the connection below
+// it, nil where there is none to wait on. remote is the client's address, for
+// limits.
+func (h *Hub) ServeSocket(c *websocket.Conn, line Line, remote string) {
 	if !h.open(1) {
 		c.Close(wire.CloseDrain, "this node is going")
 		return
 	}
-	s := &socket{hub: h, conn: c, remote: remote}
+	s := &socket{hub: h, conn: c, line: line, remote: remote}
 	c.SetReadLimit(wire.MaxFrame)
 	go func() {
 		if !s.greet() {
@@ -154,6 +156,7 @@ const restTime = time.Second
 // of a socket that rests a new goroutine goes on reading.
 func (s *socket) read() {
 	for {
+		s.wait()
 		// The drain closes the connection; a context that can end costs memory
 		// for as long as the socket waits.
 		typ, r, err := s.conn.Reader(context.Background())

@@ -485,7 +485,7 @@ func (w *world) dial() *websocket.Conn {
 		if err != nil {
 			return
 		}
-		w.hub.ServeSocket(c, "192.0.2.1")
+		w.hub.ServeSocket(c, nil, "192.0.2.1")
 	})}
 	l := &oneConn{conn: server, closed: make(chan struct{})}
 	go srv.Serve(l)
