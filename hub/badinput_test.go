@@ -75,6 +75,22 @@ func TestFrameWithSomethingBehindItIsNone(t *testing.T) {
 	}
 }
 
+func TestNothingOfAFrameIsReadWithTheNext(t *testing.T) {
+	good := `{"type":"ack","id":"d1"}`
+	for _, before := range []string{
+		good, good + strings.Repeat(" ", 5000) + "\n", good + good, good + `[`, good + `"x`, good + `,`, `{"type":"ack","id":"d2"`, `{"nothing":1}`, `{"id":7}`, `[[[`, ``, ` `, `7`,
+		`{"type":"` + strings.Repeat("x", 15_000) + `"}`,
+	} {
+		for range 20 { // the pool may give another decoder
+			decodeFrame(websocket.MessageText, strings.NewReader(before), new(wire.Client))
+			var f wire.Client
+			if err := decodeFrame(websocket.MessageText, strings.NewReader(good), &f); err != nil || f.Type != wire.TypeAck || f.ID != "d1" {
+				t.Fatalf("after %.40q: %+v, %v", before, f, err)
+			}
+		}
+	}
+}
+
 func TestEndlessViewIsRefused(t *testing.T) {
 	var f wire.Client
 	if err := json.Unmarshal([]byte(`{"state":{"visibility":"visible","viewing":"`+strings.Repeat("v", 15_000)+`"}}`), &f); err != nil {

@@ -253,7 +253,19 @@ type badFrame struct{ why string }
 
 func (e *badFrame) Error() string { return e.why }
 
-var frameBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// frameDecoder decodes frame after frame: what a new json.Decoder would allocate
+// is most of what a frame costs. One that met a bad frame is no good any more.
+type frameDecoder struct {
+	frame bytes.Buffer // what the decoder reads
+	json  *json.Decoder
+}
+
+var frameDecoders = sync.Pool{New: func() any {
+	d := &frameDecoder{}
+	d.json = json.NewDecoder(&d.frame)
+	d.json.DisallowUnknownFields()
+	return d
+}}
 
 // next reads one frame. An error that is not a *badFrame ends the socket.
 func (s *socket) next(ctx context.Context, f *wire.Client) error {
@@ -269,20 +281,17 @@ func decodeFrame(typ websocket.MessageType, r io.Reader, f *wire.Client) error {
 		io.Copy(io.Discard, r) // a message left half read cuts the connection
 		return &badFrame{"frames are text"}
 	}
-	buf := frameBuffers.Get().(*bytes.Buffer)
-	defer frameBuffers.Put(buf)
-	buf.Reset()
-	if _, err := buf.ReadFrom(r); err != nil {
+	d := frameDecoders.Get().(*frameDecoder)
+	if _, err := d.frame.ReadFrom(r); err != nil {
 		return err
 	}
-	d := json.NewDecoder(buf)
-	d.DisallowUnknownFields()
-	if err := d.Decode(f); err != nil {
+	if err := d.json.Decode(f); err != nil {
 		return &badFrame{"not a frame: " + err.Error()}
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.json.Token(); err != io.EOF {
 		return &badFrame{"not a frame: something stands behind its JSON"}
 	}
+	frameDecoders.Put(d)
 	return nil
 }
 
