@@ -7,8 +7,10 @@ package desktop
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"html"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +66,7 @@ type Desktop struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced with every change
 	lastID  uint32
+	staged  []*Notification // not on screen before the browser can know their ids
 	history []*Notification
 }
 
@@ -106,11 +109,24 @@ func Start(t testing.TB) *Desktop {
 }
 
 func (d *Desktop) connect() error {
-	conn, err := dbus.Connect(d.Address)
+	_, path, _ := strings.Cut(d.Address, "unix:path=")
+	path, _, _ = strings.Cut(path, ",")
+	socket, err := net.Dial("unix", path)
 	if err != nil {
 		return fmt.Errorf("connect to the session bus: %w", err)
 	}
+	conn, err := dbus.NewConn(observed{socket, d.sent})
+	if err != nil {
+		socket.Close()
+		return fmt.Errorf("connect to the session bus: %w", err)
+	}
 	d.conn = conn
+	if err := conn.Auth(nil); err != nil {
+		return err
+	}
+	if err := conn.Hello(); err != nil {
+		return err
+	}
 	if err := conn.Export(daemon{d}, object, name); err != nil {
 		return err
 	}
@@ -233,12 +249,13 @@ func Describe(all []Notification) string {
 	return b.String()
 }
 
-func (d *Desktop) show(n *Notification, replaces uint32) uint32 {
+// stage gives a notification its id. A click that overtook the answer with the
+// id would mean nothing to the browser, so it is not on screen yet.
+func (d *Desktop) stage(n *Notification, replaces uint32) uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, old := range d.history {
+	for _, old := range slices.Concat(d.history, d.staged) {
 		if old.ID == replaces && !old.Closed {
-			old.Closed = true
 			n.ID, n.Replaces = replaces, replaces
 		}
 	}
@@ -246,15 +263,51 @@ func (d *Desktop) show(n *Notification, replaces uint32) uint32 {
 		d.lastID++
 		n.ID = d.lastID
 	}
-	d.history = append(d.history, n)
-	d.announceLocked()
+	d.staged = append(d.staged, n)
 	return n.ID
+}
+
+// sent shows the notification whose id this message has just told the browser.
+func (d *Desktop) sent(message []byte) {
+	answer, err := dbus.DecodeMessage(bytes.NewReader(message))
+	if err != nil || answer.Type != dbus.TypeMethodReply || len(answer.Body) != 1 {
+		return
+	}
+	id, _ := answer.Body[0].(uint32)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := slices.IndexFunc(d.staged, func(n *Notification) bool { return n.ID == id })
+	if i < 0 {
+		return
+	}
+	for _, old := range d.history {
+		if old.ID == id {
+			old.Closed = true
+		}
+	}
+	d.history = append(d.history, d.staged[i])
+	d.staged = slices.Delete(d.staged, i, i+1)
+	d.announceLocked()
+}
+
+// observed is a connection that tells what has been written to it.
+type observed struct {
+	net.Conn
+	sent func([]byte)
+}
+
+func (o observed) Write(b []byte) (int, error) {
+	n, err := o.Conn.Write(b)
+	if err == nil {
+		o.sent(b)
+	}
+	return n, err
 }
 
 func (d *Desktop) close(id uint32) (was bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, n := range d.history {
+	for _, n := range slices.Concat(d.history, d.staged) {
 		if n.ID == id && !n.Closed {
 			n.Closed, was = true, true
 		}
@@ -300,7 +353,7 @@ func (s daemon) Notify(app string, replaces uint32, icon, title, body string, ac
 	if v, ok := hints["suppress-sound"]; ok {
 		n.Silent, _ = v.Value().(bool)
 	}
-	return s.d.show(n, replaces), nil
+	return s.d.stage(n, replaces), nil
 }
 
 // CloseNotification is a method of the specification.
