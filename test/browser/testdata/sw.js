@@ -3,12 +3,17 @@ const report = (kind, detail) => fetch("/report", { method: "POST", body: JSON.s
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
-self.addEventListener("push", (event) => event.waitUntil((async () => {
+// The report is not waited for: a notification gone before the event ends would
+// be as if none had been shown, and Chromium would show one of its own.
+self.addEventListener("push", (event) => {
   const { title, body, tag, badge } = event.data.json();
-  await self.registration.showNotification(title, { body, tag });
-  if (badge !== undefined) await navigator.setAppBadge?.(badge);
-  await report("push", { title });
-})()));
+  const shown = (async () => {
+    await self.registration.showNotification(title, { body, tag });
+    if (badge !== undefined) await navigator.setAppBadge?.(badge);
+  })();
+  event.waitUntil(shown);
+  shown.then(() => report("push", { title }));
+});
 
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
