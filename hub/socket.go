@@ -298,16 +298,14 @@ func decodeFrame(typ websocket.MessageType, r io.Reader, f *wire.Client) error {
 // handle does what a frame asks. An error of kind Invalid ends the socket.
 func (s *socket) handle(f *wire.Client) error {
 	h := s.hub
-	if f.Type == wire.TypeAck {
+	// What comes most needs no store, and no context.
+	switch f.Type {
+	case wire.TypeAck:
 		if f.Rendered == nil {
 			return invalid("rendered", "an ack frame says rendered: true or false")
 		}
 		s.acknowledge(f.ID, *f.Rendered, clip(f.Detail))
 		return nil
-	}
-	ctx, cancel := context.WithTimeout(h.base, 10*time.Second)
-	defer cancel()
-	switch f.Type {
 	case wire.TypeState:
 		if f.State == nil {
 			return invalid("state", "a state frame carries state")
@@ -316,11 +314,16 @@ func (s *socket) handle(f *wire.Client) error {
 			return err
 		}
 		s.claim(f.State)
-		if f.Permission != "" {
-			_, err := h.setDevice(ctx, s.device, DeviceInput{Permission: &f.Permission})
-			return err
+		if f.Permission == "" {
+			return nil
 		}
-		return nil
+	}
+	ctx, cancel := context.WithTimeout(h.base, 10*time.Second)
+	defer cancel()
+	switch f.Type {
+	case wire.TypeState:
+		_, err := h.setDevice(ctx, s.device, DeviceInput{Permission: &f.Permission})
+		return err
 	case wire.TypeRead:
 		err := h.Read(ctx, s.agent, f.Conversation, f.Upto)
 		if AsError(err) != nil && AsError(err).Kind == NotFound {
