@@ -269,6 +269,7 @@ func (p *Program) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.hub.Run(hubCtx) })
 	g.Go(func() error { return p.server.Run(running) })
+	g.Go(func() error { newMemory().tidy(running); return nil })
 	for _, l := range p.listeners {
 		g.Go(func() error { return served(front.Serve(l)) })
 	}
