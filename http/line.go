@@ -47,7 +47,7 @@ func (w *smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 			return nil, nil, err
 		}
 	}
-	w.line = &line{in: br}
+	w.line = &line{conn: conn, in: br}
 	if c, ok := conn.(syscall.Conn); ok {
 		w.line.raw, _ = c.SyscallConn()
 	}
@@ -56,9 +56,12 @@ func (w *smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // line waits for what a connection receives. It implements hub.Line.
 type line struct {
-	in  *bufio.Reader
-	raw syscall.RawConn // nil where the connection is no file of the system's
+	conn net.Conn
+	in   *bufio.Reader
+	raw  syscall.RawConn // nil where the connection is no file of the system's
 }
+
+func (l *line) Cut() { l.conn.Close() }
 
 func (l *line) Buffered() int { return l.in.Buffered() }
 

@@ -4,11 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"caac-hub/hub/wire"
 )
 
 // sends keeps what each Write was given.
@@ -107,7 +113,7 @@ func TestWaitingEndsWithBytesOrTheConnection(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w := &line{in: bufio.NewReader(here), raw: raw}
+				w := &line{conn: here, in: bufio.NewReader(here), raw: raw}
 				if early {
 					wake(here, there)
 				}
@@ -123,5 +129,41 @@ func TestWaitingEndsWithBytesOrTheConnection(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestDrainCutsOffPagesThatNeverAnswer(t *testing.T) {
+	var conn net.Conn
+	var br *bufio.Reader
+	var began time.Time
+	t.Run("hub", func(t *testing.T) {
+		w := newWorld(t)
+		w.must(http.StatusOK, "PUT", "/v1/agents/mei", `{"name":"Mei"}`)
+		var err error
+		if conn, err = net.Dial("tcp", w.srv.Listener.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(30 * time.Second))
+		br = bufio.NewReader(conn)
+		io.WriteString(conn, strings.Replace(handshake, "https://caac.test", origin, 1))
+		if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		hello, err := json.Marshal(wire.Client{Type: wire.TypeHello, Token: w.token("mei"), Place: "p", Label: "a test", Platform: "desktop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Write(masked(string(hello)))
+		if welcome := frame(t, br); !strings.Contains(welcome, `"welcome"`) {
+			t.Fatal(welcome)
+		}
+		began = time.Now()
+	})
+	defer conn.Close()
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the hub took %v to end", took)
+	}
+	if _, err := io.Copy(io.Discard, br); err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("the connection was left open: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ type Line interface {
 	// Wait returns when there is something to read, when the connection has ended,
 	// or when it can't tell.
 	Wait()
+	// Cut closes the connection at once.
+	Cut()
 }
 
 // wait waits for a frame, as far as the socket's line can.
@@ -23,4 +25,13 @@ func (s *socket) wait() {
 	if resting {
 		s.line.Wait()
 	}
+}
+
+// cut closes the connection at once. CloseNow alone would wait for a closing
+// handshake under way, which waits for the peer.
+func (s *socket) cut() {
+	if s.line != nil {
+		s.line.Cut()
+	}
+	s.conn.CloseNow()
 }

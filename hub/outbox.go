@@ -200,7 +200,7 @@ func (s *socket) stuck(now time.Time) bool {
 // close says goodbye in the protocol and cuts the connection if the peer
 // doesn't answer in time.
 func (s *socket) close(c *closing) {
-	cut := time.AfterFunc(closeGrace, func() { s.conn.CloseNow() })
+	cut := time.AfterFunc(closeGrace, s.cut)
 	defer cut.Stop()
 	s.conn.Close(c.code, c.reason)
 }
