@@ -166,7 +166,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	h.cut()
 	for _, s := range h.sockets.all() {
-		s.conn.CloseNow()
+		s.cut()
 	}
 	<-done
 	close(h.ended)
