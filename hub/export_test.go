@@ -1,5 +1,10 @@
 package hub
 
+import (
+	"context"
+	"time"
+)
+
 // Sizes counts what the hub holds in memory for work and sockets. Once nothing
 // waits and no page is open, all of it is gone.
 func (h *Hub) Sizes() map[string]int {
@@ -52,4 +57,10 @@ func (o *sizesOp) stage(s *step) error {
 	o.n["rings being sent"] += len(p.sending)
 	o.n["receipts"] += len(p.seen)
 	return nil
+}
+
+// SweepLogins ends the logins without a sign of life for idle.
+func (h *Hub) SweepLogins(ctx context.Context, idle time.Duration) error {
+	h.limits.LoginIdle = idle
+	return h.sweepLogins(ctx)
 }
