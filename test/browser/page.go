@@ -5,6 +5,7 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -117,9 +118,22 @@ func (p *Page) Wait(what string, within time.Duration, expression string) {
 		select {
 		case <-time.After(step):
 		case <-ctx.Done():
-			p.t.Fatalf("%s: waited %v in vain for %s: %.200s (last: %v); pages said: %v", p.b.name, within, what, expression, failure, p.b.Problems())
+			p.t.Fatalf("%s: waited %v in vain for %s: %.200s (last: %v); pages said: %v; %s", p.b.name, within, what, expression, failure, p.b.Problems(), p.looks())
 		}
 	}
+}
+
+// looks tells what a person would see of the page.
+func (p *Page) looks() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	value, err := p.tab.Eval(ctx, `[location.href, document.visibilityState, Notification.permission, document.title, document.body.innerText].join("\n")`, false)
+	if err != nil {
+		return fmt.Sprintf("the page cannot be asked: %v", err)
+	}
+	var text string
+	json.Unmarshal(value, &text)
+	return "the page: " + text
 }
 
 // Hide looks at another tab of the same window.
