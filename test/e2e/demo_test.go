@@ -77,7 +77,8 @@ func (s *story) firstMinute(b *browser.Browser) (stage, mei *browser.Page) {
 // "My profile" open.
 func (s *story) grantByHand(b *browser.Browser, mei *browser.Page) {
 	s.t.Helper()
-	mei.Wait("the banner", 15*time.Second, `document.querySelector("#banner").checkVisibility()`)
+	mei.Wait("the page to be connected", 15*time.Second, `document.readyState === "complete" && !document.querySelector("#duty").disabled`)
+	mei.Wait("the banner", 5*time.Second, `document.querySelector("#banner").checkVisibility()`)
 	if driver, ok := b.Driver().(*firefox.Driver); ok {
 		clickOn(mei, "Grant browser notification")
 		ctx, cancel := context.WithTimeout(s.t.Context(), 15*time.Second)
