@@ -277,7 +277,10 @@
   /** Pushes are shown one after the other: two of one delivery must not both ring. */
   let turn = Promise.resolve();
 
-  /** @param {Note} note */
+  /**
+   * @param {Note} note
+   * @returns {Promise<{receipt: Promise<unknown>} | null>} the receipt on its way
+   */
   async function onPush(note) {
     const { caac } = note;
     const before = caac ? list(await read('shown')).includes(caac.id) : false;
@@ -288,15 +291,18 @@
       // Not allowed to any more; there is nobody to tell here.
       displayed = false;
     }
-    if (!caac) return;
+    if (!caac) return null;
     if (displayed) {
       await update('shown', (ids) => list(ids).filter((id) => id !== caac.id).concat(caac.id).slice(-MAX_SHOWN));
     }
+    const receipt = displayed
+      ? postReceipt({ receipts: caac.receipts, receipt: receiptOf(caac) }, 'displayed').catch(() => {})
+      : Promise.resolve();
     await settle(
-      displayed ? postReceipt({ receipts: caac.receipts, receipt: receiptOf(caac) }, 'displayed') : Promise.resolve(),
       closeTags(list(caac.close).filter((tag) => tag !== note.tag)),
       setBadge(list(caac.badges)).finally(() => tellPages(caac)),
     );
+    return { receipt };
   }
 
   /** @param {PushData} caac */
@@ -311,8 +317,12 @@
 
   sw.addEventListener('push', (event) => {
     const note = noteOf(event);
-    turn = turn.then(() => onPush(note)).catch(() => {});
-    event.waitUntil(turn);
+    const work = turn.then(() => onPush(note)).catch(() => null);
+    turn = work.then(() => {});
+    // No push waits for another's receipt. Nor does the event where the browser
+    // shows a notification of its own when none stands at its end: one may be
+    // clicked while its receipt is on its way, which goes on by itself.
+    event.waitUntil(tagsDoNothing() ? work.then((done) => done?.receipt) : work);
   });
 
   // ---- Clicks.
