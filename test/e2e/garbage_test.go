@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +20,10 @@ import (
 
 // garbage are payloads the hub never sends, each well encrypted.
 var garbage = []string{
-	"", "\x00\xff\xfe", "not JSON", "null", "7", `"text"`, "[]", "{}", `{"notification":5,"caac":7}`, `{"notification":null,"caac":null}`,
+	"", "\x00\xff\xfe", "not JSON", "null", "7", `"text"`, "[]", "{}", `{"notification":5}`, `{"notification":null}`, `{"notification":{"data":7}}`,
 	`{"notification":{"title":7,"body":{},"tag":[],"lang":9,"image":"http://","navigate":"javascript:alert(1)","silent":"yes"}}`,
-	`{"caac":{"id":"d","agent":"mei","badges":"many","close":{"a":1},"receipts":7,"conversation":{}}}`,
-	`{"caac":{"id":"e","agent":"mei","badges":[null,{"agent":5},{"agent":"mei","total":"NaN","version":null}],"close":[null,7],"receipts":"nowhere:"}}`,
+	`{"notification":{"data":{"id":"d","agent":"mei","badges":"many","close":{"a":1},"receipts":7,"conversation":{}}}}`,
+	`{"notification":{"data":{"id":"e","agent":"mei","badges":[null,{"agent":5},{"agent":"mei","total":"NaN","version":null}],"close":[null,7],"receipts":"nowhere:"}}}`,
 	`{"notification":{"title":"<img src=x onerror=alert(1)>","body":"` + strings.Repeat("x", 2000) + `"}}`,
 }
 
@@ -55,28 +57,37 @@ func (s *story) sender() *push.Sender {
 	return sender
 }
 
+// subscription is the one the agent's browser made.
+func (a *agent) subscription() notify.Subscription {
+	a.s.t.Helper()
+	var sub struct {
+		Endpoint string
+		Keys     struct{ P256dh, Auth string }
+		Key      string
+	}
+	a.Eval(`(async () => {
+		const r = await navigator.serviceWorker.ready;
+		return { ...(await r.pushManager.getSubscription()).toJSON(), key: (await (await fetch("`+a.s.hub+`/v1/vapid")).json()).id };
+	})()`, &sub)
+	return notify.Subscription{Endpoint: sub.Endpoint, P256dh: sub.Keys.P256dh, Auth: sub.Keys.Auth, KeyID: sub.Key}
+}
+
+func (s *story) push(sender *push.Sender, sub notify.Subscription, payload string) {
+	s.t.Helper()
+	answer := sender.Send(s.t.Context(), sub, notify.PushMessage{Payload: []byte(payload), TTL: time.Minute})
+	if answer.Class != notify.AnswerAccepted {
+		s.t.Fatalf("%.60q: %+v", payload, answer)
+	}
+}
+
 func TestWorkerShowsOneNotificationForAnyGarbage(t *testing.T) {
 	inBothBrowsers(t, func(s *story, b *browser.Browser) {
 		mei := s.open(b, "mei")
 		mei.grant()
-		var sub struct {
-			Endpoint string
-			Keys     struct{ P256dh, Auth string }
-			Key      string
-		}
-		mei.Eval(`(async () => {
-			const r = await navigator.serviceWorker.ready;
-			return { ...(await r.pushManager.getSubscription()).toJSON(), key: (await (await fetch("`+s.hub+`/v1/vapid")).json()).id };
-		})()`, &sub)
-		sender := s.sender()
+		sender, sub := s.sender(), mei.subscription()
 		shown := 0
 		for i, payload := range garbage {
-			answer := sender.Send(s.t.Context(), notify.Subscription{
-				Endpoint: sub.Endpoint, P256dh: sub.Keys.P256dh, Auth: sub.Keys.Auth, KeyID: sub.Key,
-			}, notify.PushMessage{Payload: []byte(payload), TTL: time.Minute})
-			if answer.Class != notify.AnswerAccepted {
-				s.t.Fatalf("%.60q: %+v", payload, answer)
-			}
+			s.push(sender, sub, payload)
 			shown++
 			s.Desktop.Wait(s.t, 10*time.Second, fmt.Sprintf("a notification for %.60q, number %d", payload, i), func([]desktop.Notification) bool {
 				return len(s.Desktop.History()) >= shown
@@ -92,5 +103,32 @@ func TestWorkerShowsOneNotificationForAnyGarbage(t *testing.T) {
 		}
 		s.message("c1", "mei", "and now a real one")
 		mei.waitCount(1)
+	})
+}
+
+func TestNoPushWaitsForAnothersReceipt(t *testing.T) {
+	inBothBrowsers(t, func(s *story, b *browser.Browser) {
+		asked := make(chan struct{}, 8)
+		end := make(chan struct{})
+		silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			asked <- struct{}{}
+			<-end
+		}))
+		s.t.Cleanup(func() { close(end); silent.CloseClientConnections(); silent.Close() })
+		mei := s.open(b, "mei")
+		mei.grant()
+		sender, sub := s.sender(), mei.subscription()
+		for i, title := range []string{"first", "second"} {
+			s.push(sender, sub, fmt.Sprintf(`{"notification":{"title":%q,"tag":%[1]q,"navigate":%q,"data":{"id":%[1]q,"kind":"message","agent":"mei","device":"d",
+				"generation":1,"badges":[],"receipt":"x","receipts":%[3]q}}}`, title, s.caac+"/", silent.URL+"/v1/receipts"))
+			s.Desktop.Wait(s.t, 10*time.Second, "the "+title+" notification while no receipt is answered", func([]desktop.Notification) bool {
+				return len(s.Desktop.History()) > i
+			})
+			select {
+			case <-asked:
+			case <-time.After(10 * time.Second):
+				s.t.Fatalf("no receipt of the %s notification was posted", title)
+			}
+		}
 	})
 }
