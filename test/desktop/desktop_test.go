@@ -52,6 +52,7 @@ func TestNewerNotificationReplacesTheOlder(t *testing.T) {
 	if second := notify(first, "two", "body"); second != first {
 		t.Errorf("replaced %d got the id %d", first, second)
 	}
+	d.WaitNotification(t, "two", 10*time.Second)
 	if shown := d.Shown(); len(shown) != 1 || shown[0].Title != "two" || shown[0].Replaces != first {
 		t.Errorf("on screen: %s", Describe(shown))
 	}
@@ -64,7 +65,7 @@ func TestClickReachesTheApp(t *testing.T) {
 	d := Start(t)
 	notify, signals := app(t, d)
 	id := notify(0, "one", "body", "default", "Open", "k1", "Reply")
-	n := d.WaitNotification(t, "one", time.Second)
+	n := d.WaitNotification(t, "one", 10*time.Second)
 	d.Click(t, n, "Reply")
 	if s := receive(t, signals, "ActionInvoked"); s.Body[0] != id || s.Body[1] != "k1" {
 		t.Errorf("got %v", s.Body)
@@ -79,11 +80,11 @@ func TestDismissedNotificationIsGoneAndTold(t *testing.T) {
 	d := Start(t)
 	notify, signals := app(t, d)
 	id := notify(0, "one", "body")
-	d.Dismiss(t, d.WaitNotification(t, "one", time.Second))
+	d.Dismiss(t, d.WaitNotification(t, "one", 10*time.Second))
 	if s := receive(t, signals, "NotificationClosed"); s.Body[0] != id || s.Body[1] != uint32(closedByUser) {
 		t.Errorf("got %v", s.Body)
 	}
-	d.WaitNothing(t, time.Second)
+	d.WaitNothing(t, 10*time.Second)
 }
 
 func TestBodyIsPlainTextWithoutWhatChromiumAdds(t *testing.T) {
