@@ -191,18 +191,23 @@ func (s *step) trim(r *ring) error {
 			i = 1
 		}
 		old := r.Waiting[i]
-		d, err := s.delivery(r.ref(old), old.Delivery)
-		if err != nil {
+		if err := s.merge(r, old, r.Waiting[n].Delivery); err != nil {
 			return err
-		}
-		if d != nil && d.End == "" {
-			d.Into = r.Waiting[n].Delivery
-			s.end(d, notify.Merged, d.Reason)
 		}
 		r.Waiting = slices.Delete(r.Waiting, i, i+1)
 		r.Merged++
 	}
 	return nil
+}
+
+// merge ends a delivery that the one named tells of too.
+func (s *step) merge(r *ring, w waiting, into string) error {
+	d, err := s.delivery(r.ref(w), w.Delivery)
+	if err == nil && d != nil && d.End == "" {
+		d.Into = into
+		s.end(d, notify.Merged, d.Reason)
+	}
+	return err
 }
 
 // endWaiting ends every delivery of the ring for which keep is false, and takes

@@ -210,13 +210,8 @@ func (s *step) ringAgain(r *ring, msg *notify.Message, snap snapshot) (bool, err
 		if i == n {
 			continue
 		}
-		old, err := s.delivery(r.ref(w), w.Delivery)
-		if err != nil {
+		if err := s.merge(r, w, d.ID); err != nil {
 			return false, err
-		}
-		if old != nil && old.End == "" {
-			old.Into = d.ID
-			s.end(old, notify.Merged, old.Reason)
 		}
 	}
 	count := len(r.Waiting) + r.Merged
@@ -286,19 +281,15 @@ func (o *pushedOp) stage(s *step) error {
 
 	if answer.Class == notify.AnswerAccepted {
 		p.h.metrics.pushed(o.out.accepted)
+		if d.End == "" {
+			s.end(d, notify.PushAccepted, d.Reason)
+		}
 		for _, w := range sent {
-			x, err := s.delivery(notify.Ref{Conversation: r.Conversation, Message: w.Message}, w.Delivery)
-			if err != nil {
-				return err
-			}
-			if x == nil || x.End != "" {
+			if w == lead {
 				continue
 			}
-			if w == lead {
-				s.end(x, notify.PushAccepted, x.Reason)
-			} else {
-				x.Into = lead.Delivery
-				s.end(x, notify.Merged, x.Reason)
+			if err := s.merge(r, w, lead.Delivery); err != nil {
+				return err
 			}
 		}
 		r.Until = s.now.Add(burstWindow)
