@@ -90,10 +90,13 @@ type Ledger interface {
 // Work keeps what must still happen.
 type Work interface {
 	// Claim returns at most limit items due at or before now that no lease
-	// covers, the oldest first, and covers them until now+lease.
+	// covers at that time, the oldest first, and covers them until now+lease.
+	// Putting an item again ends its lease.
 	Claim(ctx context.Context, partitions []int, now time.Time, limit int, lease time.Duration) ([]notify.Due, error)
-	// Release ends the leases of items that are not worked on after all.
-	Release(ctx context.Context, partition int, keys []string) error
+	// Lease covers those of the keys that exist until the time given, whoever
+	// claimed them: what is still worked on stays covered, and a time that has
+	// passed lets go of what is not worked on after all.
+	Lease(ctx context.Context, partition int, keys []string, until time.Time) error
 	// Due returns those of the keys that exist, in any order, leased or not.
 	Due(ctx context.Context, partition int, keys []string) ([]notify.Due, error)
 	// Pending counts what is due and not dead by kind, with the age of the

@@ -86,9 +86,9 @@ func (m *memory) deleteDue(key string) {
 	delete(m.due, key)
 }
 
-// lease covers an item of the ready queue.
+// lease covers an item of a queue.
 func (m *memory) lease(it *item, until time.Time) {
-	heap.Remove(&m.ready, it.index)
+	heap.Remove(it.queue, it.index)
 	it.until = until
 	heap.Push(&m.leased, it)
 }
@@ -183,8 +183,8 @@ func (s *Store) Claim(ctx context.Context, partitions []int, now time.Time, limi
 	return claimed, nil
 }
 
-// Release implements hub.Store.
-func (s *Store) Release(ctx context.Context, partition int, keys []string) error {
+// Lease implements hub.Store.
+func (s *Store) Lease(ctx context.Context, partition int, keys []string, until time.Time) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
@@ -192,9 +192,8 @@ func (s *Store) Release(ctx context.Context, partition int, keys []string) error
 	defer s.mu.Unlock()
 	m := s.mem
 	for _, key := range keys {
-		if it := m.due[key]; it != nil && it.queue == &m.leased {
-			heap.Remove(&m.leased, it.index)
-			heap.Push(&m.ready, it)
+		if it := m.due[key]; it != nil && it.queue != nil {
+			m.lease(it, until)
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 var workTests = []test{
 	{"ClaimTakesTheOldestThatIsDue", claimOldest},
 	{"LeaseCoversUntilItsEnd", leaseCovers},
-	{"ReleaseAndPutEndALease", releaseEndsLease},
+	{"LeaseIsMovedAndPutEndsIt", leaseIsMoved},
 	{"DeadWorkIsListedAndNeverClaimed", deadWork},
 	{"RacingClaimsTakeEachItemOnce", racingClaims},
 	{"PendingCountsByKind", pending},
@@ -60,18 +60,21 @@ func leaseCovers(e *env) {
 	e.eq("ended while leased", keys(e.claim(start.Add(5*lease), 9)), []string{"ring/2"})
 }
 
-func releaseEndsLease(e *env) {
+func leaseIsMoved(e *env) {
 	d := e.putDue(ring("1", start))
 	e.putDue(ring("2", start))
 	e.eq("claimed", len(e.claim(start, 9)), 2)
-	e.ok(e.Release(e.Context(), 0, []string{"ring/1", "ring/none"}))
+	e.ok(e.Lease(e.Context(), 0, []string{"ring/1", "ring/none"}, start))
 	e.eq("released", keys(e.claim(start, 9)), []string{"ring/1"})
 	d.At = start.Add(time.Second)
 	d = e.putDue(d)
 	e.eq("put, and not yet due", len(e.claim(start, 9)), 0)
 	e.eq("put, and due", keys(e.claim(start.Add(time.Second), 9)), []string{"ring/1"})
-	e.ok(e.Release(e.Context(), 0, []string{"ring/1", "ring/1", "ring/2"}))
+	e.ok(e.Lease(e.Context(), 0, []string{"ring/1", "ring/1", "ring/2"}, start))
 	e.eq("all", keys(e.claim(start.Add(time.Second), 9)), []string{"ring/2", "ring/1"})
+	e.ok(e.Lease(e.Context(), 0, []string{"ring/2"}, start.Add(10*lease)))
+	e.eq("covered for longer", keys(e.claim(start.Add(3*lease), 9)), []string{"ring/1"})
+	e.eq("until then", keys(e.claim(start.Add(10*lease), 9)), []string{"ring/2", "ring/1"})
 }
 
 func deadWork(e *env) {
