@@ -50,9 +50,28 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	} else if c.Mode == Demo && !IsLoopback(host) {
 		bad("listen", "%q is reachable from other machines, and demo mode has no passwords", c.Listen)
 	}
-	if c.DataDir == "" {
+	if c.DataDir == "" && c.Redis.URL == "" {
 		bad("data_dir", "is empty")
 	}
+	if c.Node != "" && !nodeName.MatchString(c.Node) {
+		bad("node", "%.100q is no such name", c.Node)
+	}
+	if c.Redis.URL != "" {
+		name := "redis.url"
+		if c.Redis.URLFile != "" {
+			name += "_file"
+		}
+		if err := checkRedisURL(c.Redis.URL); err != nil {
+			bad(name, "%v", err)
+		}
+	} else if c.Redis.Wait != 0 && !failed["redis.url"] {
+		bad("redis.wait", "%d replicas of what? redis.url is empty", c.Redis.Wait)
+	}
+	if !redisPrefix.MatchString(c.Redis.Prefix) {
+		bad("redis.prefix", "%.100q is no such prefix", c.Redis.Prefix)
+	}
+	between("redis.wait", float64(c.Redis.Wait), 0, 10)
+	lasting("redis.wait_timeout", c.Redis.WaitTimeout, 50*time.Millisecond, 5*time.Second)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "auto", "text", "json")
 
@@ -166,9 +185,16 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	between("limits.requests_per_address", c.Limits.RequestsPerAddress, 1, 100_000)
 	lasting("limits.write_timeout", c.Limits.WriteTimeout, time.Second, time.Minute)
 	lasting("limits.login_idle", c.Limits.LoginIdle, 24*time.Hour, always)
+	lasting("drain_delay", c.DrainDelay, 0, time.Minute)
 	lasting("drain_timeout", c.DrainTimeout, time.Second, time.Minute)
+	lasting("drain_spread", c.DrainSpread, 0, time.Minute)
 	return wrong
 }
+
+var (
+	nodeName    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	redisPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+)
 
 var hostName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 

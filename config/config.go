@@ -29,6 +29,16 @@ type Config struct {
 	PublicURL string `key:"public_url" help:"origin browsers reach the hub at; default in demo mode http://localhost with the port, in production the first origin" allowed:"https://host[:port] without a path; http:// for localhost only"`
 	DataDir   string `key:"data_dir" help:"folder of everything that must outlive the program; default under $XDG_STATE_HOME or ~/.local/state, on macOS ~/Library/Application Support" allowed:"an absolute path, or one relative to the working directory"`
 
+	Node string `key:"node" help:"what this node is called in logs and among its fellows, which see a random end added; default the host name" allowed:"1 to 64 letters, digits, dots, hyphens and underscores"`
+
+	Redis struct {
+		URL         string        `key:"redis.url" secret:"userinfo" help:"Redis that holds the state of all nodes of a deployment; empty: this is the only one, and its state is in data_dir" allowed:"redis://[user:password@]host[:port][/db], rediss:// for TLS; Sentinel and Cluster as docs/operations.md says; not together with redis.url_file"`
+		URLFile     string        `key:"redis.url_file" help:"file holding that URL" allowed:"a readable file"`
+		Prefix      string        `key:"redis.prefix" help:"what every key and channel in Redis starts with; one for each deployment" allowed:"1 to 32 letters, digits, hyphens and underscores"`
+		Wait        int           `key:"redis.wait" help:"replicas that must have a write before it is answered (WAIT); 0: none" allowed:"0 to 10; 0 where redis.url is empty"`
+		WaitTimeout time.Duration `key:"redis.wait_timeout" help:"how long to wait for them; then the write is answered as not taken" allowed:"a duration from 50ms to 5s"`
+	}
+
 	Log struct {
 		Level  string `key:"log.level" help:"least level that is logged" allowed:"debug, info, warn or error"`
 		Format string `key:"log.format" help:"auto is text on a terminal and json otherwise" allowed:"auto, text or json"`
@@ -79,7 +89,9 @@ type Config struct {
 	Metrics struct {
 		Public bool `key:"metrics.public" help:"/metrics answers without an API key; default true in demo mode" allowed:"true or false"`
 	}
-	DrainTimeout time.Duration `key:"drain_timeout" help:"how long pages and requests get to finish when the program ends" allowed:"a duration from 1s to 1m"`
+	DrainDelay   time.Duration `key:"drain_delay" help:"how long a node that is told to end goes on serving while /readyz fails, for a load balancer that asks it" allowed:"a duration from 0s to 1m"`
+	DrainTimeout time.Duration `key:"drain_timeout" help:"how long requests get to finish when the program ends" allowed:"a duration from 1s to 1m"`
+	DrainSpread  time.Duration `key:"drain_spread" help:"over how long a node that ends sends its pages to the others" allowed:"a duration from 0s to 1m"`
 
 	APIKey     string `key:"api_key" secret:"all" help:"key the commands show a running hub; default the first key in the data folder" allowed:"an API key; not together with api_key_file"`
 	APIKeyFile string `key:"api_key_file" help:"file holding that key" allowed:"a readable file"`
@@ -92,6 +104,8 @@ func Default(mode Mode, stateDir string) Config {
 	c.Mode = mode
 	c.Listen = "localhost:8080"
 	c.DataDir = filepath.Join(stateDir, "caac-hub")
+	c.Redis.Prefix = "caac"
+	c.Redis.WaitTimeout = time.Second
 	c.Log.Level = "info"
 	c.Log.Format = "auto"
 	c.Auth.Leeway = 30 * time.Second
@@ -112,6 +126,7 @@ func Default(mode Mode, stateDir string) Config {
 	c.Limits.LoginIdle = 30 * 24 * time.Hour
 	c.Metrics.Public = mode == Demo
 	c.DrainTimeout = 10 * time.Second
+	c.DrainSpread = 5 * time.Second
 	return c
 }
 

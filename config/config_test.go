@@ -73,7 +73,7 @@ func TestEveryMistakeIsReportedAtOnceWithItsKey(t *testing.T) {
 	path := write(t, "hub.yaml", "listen: 8080\nlogg:\n  level: x\nretention:\n  traces: soon\norigins: nowhere\nmetrics: [1]\n")
 	_, err := Load(Sources{
 		File:    path,
-		Environ: []string{"CAAC_LOG_LEVL=debug", "CAAC_LIMITS_QUEUE=many", "CAAC_REDIS_URL=redis://localhost", "CAAC_PREVIEW_CEILING=all", "OTHER=1"},
+		Environ: []string{"CAAC_LOG_LEVL=debug", "CAAC_LIMITS_QUEUE=many", "CAAC_REDIS_URI=redis://localhost", "CAAC_PREVIEW_CEILING=all", "OTHER=1"},
 		Flags:   map[string]string{"drain_timeout": "1h", "no.such": "1"},
 	})
 	var m Mistakes
@@ -89,7 +89,7 @@ func TestEveryMistakeIsReportedAtOnceWithItsKey(t *testing.T) {
 	}
 	want := map[string]string{
 		"listen": path, "logg.level": path, "retention.traces": path, "origins": path, "metrics": path,
-		"CAAC_LOG_LEVL": "environment", "CAAC_REDIS_URL": "environment",
+		"CAAC_LOG_LEVL": "environment", "CAAC_REDIS_URI": "environment",
 		"limits.queue": "CAAC_LIMITS_QUEUE", "preview_ceiling": "CAAC_PREVIEW_CEILING",
 		"drain_timeout": "flag", "no.such": "flag",
 	}
@@ -141,6 +141,19 @@ func TestValuesThatAreNotAllowedAreRefused(t *testing.T) {
 		{"limits.write_timeout", "1ms", "too short"},
 		{"limits.login_idle", "1h", "too short"},
 		{"drain_timeout", "2m", "too long"},
+		{"drain_delay", "2m", "too long"},
+		{"drain_spread", "-1s", "too short"},
+		{"node", "a b", "no such name"},
+		{"redis.url", "localhost:6379", "not redis:// or rediss://"},
+		{"redis.url", "http://localhost:6379", "not redis:// or rediss://"},
+		{"redis.url", "redis://", "names no host"},
+		{"redis.url", "redis://localhost/zero", "database"},
+		{"redis.url", "redis://localhost?colour=red", "colour"},
+		{"redis.url_file", "/does/not/exist", "no such file"},
+		{"redis.prefix", "caac:", "no such prefix"},
+		{"redis.prefix", "", "no such prefix"},
+		{"redis.wait", "1", "redis.url is empty"},
+		{"redis.wait_timeout", "1ms", "too short"},
 		{"log.level", "loud", "none of these"},
 		{"log.format", "xml", "none of these"},
 		{"page_duty", "perhaps", "neither true nor false"},
@@ -218,6 +231,32 @@ func TestSecretGivenTwiceIsRefused(t *testing.T) {
 	_, err := Load(Sources{Flags: map[string]string{"auth.jwt_secret": strings.Repeat("t", 32), "auth.jwt_secret_file": secret}})
 	if err == nil || !strings.Contains(err.Error(), "auth.jwt_secret is set too") {
 		t.Errorf("err = %v", err)
+	}
+}
+
+func TestRedisNeedsNoDataFolder(t *testing.T) {
+	l, err := Load(Sources{Flags: map[string]string{"redis.url": "rediss://hub:pw@redis.example.com:6380/2", "data_dir": "", "redis.wait": "1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Redis.Prefix != "caac" || l.Redis.WaitTimeout != time.Second {
+		t.Errorf("redis = %+v", l.Redis)
+	}
+}
+
+func TestRedisPasswordIsNeitherPrintedNorPartOfAMistake(t *testing.T) {
+	for _, u := range []string{
+		"redis://hub:pass-word@localhost:6379",
+		"redis://hub:pass-word@s1:26379?master_name=caac&password=pass-word&addr=s2:26379",
+		"redis://hub:pass-word@localhost:port",
+		"redis://hub:pass-word@localhost/zero",
+		"redis://hub:pass-word%zz@localhost",
+		"hub:pass-word@localhost",
+	} {
+		l, err := Load(Sources{Environ: []string{"CAAC_REDIS_URL=" + u}})
+		if got := l.Print() + fmt.Sprint(err); strings.Contains(got, "pass-word") {
+			t.Errorf("%s: %s", u, got)
+		}
 	}
 }
 

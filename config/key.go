@@ -145,15 +145,33 @@ func (k key) show(c *Config) string {
 		case k.secret == "all":
 			return fmt.Sprintf(`"(hidden, %d bytes)"`, len(s))
 		case k.secret == "userinfo":
-			if u, err := url.Parse(s); err == nil && u.User != nil {
-				u.User = url.User("hidden")
-				s = u.String()
-			}
+			s = withoutSecrets(s)
 		case !strings.ContainsAny(s, " \t\n:#{}[]\"'&*!|>%@`,") || strings.HasPrefix(s, "/"):
 			return s
 		}
 		return strconv.Quote(s)
 	}
+}
+
+// withoutSecrets is the URL with user, password and query values that are
+// passwords hidden; all of it is where it can't be read.
+func withoutSecrets(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Opaque != "" {
+		return fmt.Sprintf("(hidden, %d bytes)", len(text))
+	}
+	if u.User != nil {
+		u.User = url.User("hidden")
+	}
+	if q := u.Query(); len(q) > 0 {
+		for name := range q {
+			if strings.Contains(strings.ToLower(name), "password") {
+				q.Set(name, "hidden")
+			}
+		}
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
 }
 
 func showDuration(d time.Duration) string {

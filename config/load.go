@@ -140,6 +140,7 @@ func (l *Loaded) finish(failed map[string]bool) (wrong []Mistake) {
 	}{
 		{"auth.jwt_secret", &l.Auth.JWTSecret, l.Auth.JWTSecretFile},
 		{"api_key", &l.APIKey, l.APIKeyFile},
+		{"redis.url", &l.Redis.URL, l.Redis.URLFile},
 	} {
 		fileKey, _ := keyNamed(s.name + "_file")
 		if s.path == "" {
