@@ -177,6 +177,11 @@ func (s *Server) launch() error {
 			return errEnded
 		default:
 		}
+		conn, err := net.Dial("tcp", s.Addr())
+		if err != nil {
+			return err
+		}
+		conn.Close()
 		// Another's server may have taken the port and answer in our place.
 		info, err := infoOf(ctx, client, "server")
 		if err == nil && info["process_id"] != strconv.Itoa(cmd.Process.Pid) {

@@ -1,0 +1,159 @@
+//go:build linux
+
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	masters = 3
+	slots   = 16384
+)
+
+// Cluster is a Redis Cluster of three masters, each with Options.Replicas replicas.
+type Cluster struct {
+	t testing.TB
+	// Masters, then the replicas of the first, of the second, of the third; as
+	// they were at the start.
+	Servers []*Server
+}
+
+// StartCluster starts a Cluster and returns once every node finds it whole. A
+// node that does not answer for a second is taken for failed by the others.
+func StartCluster(t testing.TB, o Options) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t}
+	lines := append(o.lines(),
+		"cluster-enabled yes",
+		"cluster-port BUSPORT",
+		"cluster-node-timeout 1000",
+		"cluster-announce-ip 127.0.0.1",
+	)
+	for i := range masters * (1 + o.Replicas) {
+		s := newServer(t, "cluster node "+strconv.Itoa(i), o)
+		s.begin(lines...)
+		c.Servers = append(c.Servers, s)
+	}
+	first := c.Servers[0]
+	for i, s := range c.Servers {
+		ctx := context.Background()
+		if i < masters {
+			s.must(s.client.ClusterAddSlotsRange(ctx, i*slots/masters, (i+1)*slots/masters-1))
+		}
+		s.must(s.client.Do(ctx, "cluster", "set-config-epoch", i+1))
+		if i > 0 {
+			s.must(s.client.Do(ctx, "cluster", "meet", "127.0.0.1", first.port, first.busPort))
+		}
+	}
+	c.AwaitWhole()
+	for i, s := range c.Servers[masters:] {
+		master := c.Servers[i/max(1, o.Replicas)]
+		id, err := master.client.Do(context.Background(), "cluster", "myid").Text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.must(s.client.ClusterReplicate(context.Background(), id))
+	}
+	for _, s := range c.Servers[masters:] {
+		s.awaitSync()
+	}
+	c.awaitReplicas(o.Replicas)
+	return c
+}
+
+// URL is the cluster's address as redisconn takes it.
+func (c *Cluster) URL() string { return urlOf(c.Servers[:masters]) }
+
+// Owner is the running server that serves a key.
+func (c *Cluster) Owner(key string) *Server {
+	c.t.Helper()
+	for _, s := range c.Servers {
+		if !s.Running() {
+			continue
+		}
+		slot, err := s.client.ClusterKeySlot(context.Background(), key).Result()
+		if err != nil {
+			c.t.Fatalf("%s: %v", s.name, err)
+		}
+		ranges, err := s.client.ClusterSlots(context.Background()).Result()
+		if err != nil {
+			c.t.Fatalf("%s: %v", s.name, err)
+		}
+		for _, r := range ranges {
+			if r.Start <= int(slot) && int(slot) <= r.End && len(r.Nodes) > 0 {
+				for _, owner := range c.Servers {
+					if owner.Addr() == r.Nodes[0].Addr {
+						return owner
+					}
+				}
+			}
+		}
+	}
+	c.t.Fatalf("nobody serves the slot of %q", key)
+	return nil
+}
+
+// AwaitWhole waits until every running server finds all slots served and knows
+// all the others.
+func (c *Cluster) AwaitWhole() {
+	c.t.Helper()
+	for _, s := range c.Servers {
+		if !s.Running() {
+			continue
+		}
+		await(c.t, s.name+" to find the cluster whole", func(ctx context.Context) error {
+			text, err := s.client.ClusterInfo(ctx).Result()
+			if err != nil {
+				return err
+			}
+			info := fields(text)
+			if info["cluster_state"] != "ok" || info["cluster_slots_ok"] != strconv.Itoa(slots) || info["cluster_known_nodes"] != strconv.Itoa(len(c.Servers)) {
+				return fmt.Errorf("%s", text)
+			}
+			return nil
+		})
+	}
+}
+
+// awaitReplicas waits until all servers tell of the replicas of every master.
+func (c *Cluster) awaitReplicas(replicas int) {
+	c.t.Helper()
+	if replicas == 0 {
+		return
+	}
+	for _, s := range c.Servers {
+		await(c.t, s.name+" to know the replicas", func(ctx context.Context) error {
+			ranges, err := s.client.ClusterSlots(ctx).Result()
+			if err != nil {
+				return err
+			}
+			for _, r := range ranges {
+				if len(r.Nodes) != 1+replicas {
+					return fmt.Errorf("%v", r)
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// urlOf is the address of a group: of the first, with the others as addr.
+func urlOf(servers []*Server, more ...string) string {
+	for _, s := range servers[1:] {
+		more = append(more, "addr="+s.Addr())
+	}
+	return servers[0].URL() + "?" + strings.Join(more, "&")
+}
+
+// awaitSync waits until a replica follows its master.
+func (s *Server) awaitSync() {
+	s.t.Helper()
+	s.Await("replication", func(info map[string]string) bool {
+		return info["role"] == "slave" && info["master_link_status"] == "up" && info["master_sync_in_progress"] == "0"
+	})
+}
