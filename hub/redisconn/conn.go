@@ -71,21 +71,9 @@ type Conn struct {
 // the hub can use. Where none answers yet it tries again until ctx ends (5 s
 // where it has no deadline). The caller closes it.
 func Open(ctx context.Context, o Options) (*Conn, error) {
-	t, err := parseURL(o.URL)
+	t, prefix, err := o.check()
 	if err != nil {
 		return nil, err
-	}
-	prefix, err := checkPrefix(o.Prefix)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case o.Wait < 0 || o.Wait > 16:
-		return nil, fmt.Errorf("redis wait: %d replicas; allowed: 0 to 16", o.Wait)
-	case o.Wait > 0 && t.mode == cluster:
-		return nil, errors.New("redis wait: not possible with Redis Cluster, where WAIT names no slot; set it to 0 and min-replicas-to-write on every master")
-	case o.WaitTimeout < 0 || o.WaitTimeout > maxWaitTimeout:
-		return nil, fmt.Errorf("redis wait timeout: %v; allowed: up to %v", o.WaitTimeout, maxWaitTimeout)
 	}
 	if o.WaitTimeout == 0 {
 		o.WaitTimeout = defaultWaitTimeout
@@ -103,6 +91,30 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Check answers what Open would say of the options before it connects.
+func Check(o Options) error {
+	_, _, err := o.check()
+	return err
+}
+
+func (o *Options) check() (t *target, prefix string, err error) {
+	if t, err = parseURL(o.URL); err != nil {
+		return nil, "", err
+	}
+	if prefix, err = checkPrefix(o.Prefix); err != nil {
+		return nil, "", err
+	}
+	switch {
+	case o.Wait < 0 || o.Wait > 16:
+		return nil, "", fmt.Errorf("redis wait: %d replicas; allowed: 0 to 16", o.Wait)
+	case o.Wait > 0 && t.mode == cluster:
+		return nil, "", errors.New("redis wait: not possible with Redis Cluster, where WAIT names no slot; set it to 0 and min-replicas-to-write on every master")
+	case o.WaitTimeout < 0 || o.WaitTimeout > maxWaitTimeout:
+		return nil, "", fmt.Errorf("redis wait timeout: %v; allowed: up to %v", o.WaitTimeout, maxWaitTimeout)
+	}
+	return t, prefix, nil
 }
 
 // opTimeout bounds one pipeline.
