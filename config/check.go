@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"caac-hub/hub/redisconn"
 	"caac-hub/push"
 )
 
@@ -61,8 +62,11 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 		if c.Redis.URLFile != "" {
 			name += "_file"
 		}
-		if err := checkRedisURL(c.Redis.URL); err != nil {
-			bad(name, "%v", err)
+		if err := redisconn.Check(redisconn.Options{URL: c.Redis.URL}); err != nil {
+			text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "redis URL: "), "; allowed")
+			bad(name, "%s", text)
+		} else if err := redisconn.Check(redisconn.Options{URL: c.Redis.URL, Wait: max(0, min(c.Redis.Wait, 1))}); err != nil {
+			bad("redis.wait", "%s", strings.TrimPrefix(err.Error(), "redis wait: "))
 		}
 	} else if c.Redis.Wait != 0 && !failed["redis.url"] {
 		bad("redis.wait", "%d replicas of what? redis.url is empty", c.Redis.Wait)
@@ -70,8 +74,8 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 	if !redisPrefix.MatchString(c.Redis.Prefix) {
 		bad("redis.prefix", "%.100q is no such prefix", c.Redis.Prefix)
 	}
-	between("redis.wait", float64(c.Redis.Wait), 0, 10)
-	lasting("redis.wait_timeout", c.Redis.WaitTimeout, 50*time.Millisecond, 5*time.Second)
+	between("redis.wait", float64(c.Redis.Wait), 0, 16)
+	lasting("redis.wait_timeout", c.Redis.WaitTimeout, 50*time.Millisecond, 10*time.Second)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "auto", "text", "json")
 

@@ -32,11 +32,11 @@ type Config struct {
 	Node string `key:"node" help:"what this node is called in logs and among its fellows, which see a random end added; default the host name" allowed:"1 to 64 letters, digits, dots, hyphens and underscores"`
 
 	Redis struct {
-		URL         string        `key:"redis.url" secret:"userinfo" help:"Redis that holds the state of all nodes of a deployment; empty: this is the only one, and its state is in data_dir" allowed:"redis://[user:password@]host[:port][/db], rediss:// for TLS; Sentinel and Cluster as docs/operations.md says; not together with redis.url_file"`
+		URL         string        `key:"redis.url" secret:"userinfo" help:"Redis that holds the state of all nodes of a deployment; empty: this is the only one, and its state is in data_dir" allowed:"redis://host:port/db, redis://sentinel:port/db?master_name=NAME&addr=sentinel:port for Sentinel, redis://node:port?addr=node:port for Cluster; rediss:// for TLS; not together with redis.url_file"`
 		URLFile     string        `key:"redis.url_file" help:"file holding that URL" allowed:"a readable file"`
 		Prefix      string        `key:"redis.prefix" help:"what every key and channel in Redis starts with; one for each deployment" allowed:"1 to 32 letters, digits, hyphens and underscores"`
-		Wait        int           `key:"redis.wait" help:"replicas that must have a write before it is answered (WAIT); 0: none" allowed:"0 to 10; 0 where redis.url is empty"`
-		WaitTimeout time.Duration `key:"redis.wait_timeout" help:"how long to wait for them; then the write is answered as not taken" allowed:"a duration from 50ms to 5s"`
+		Wait        int           `key:"redis.wait" help:"replicas that must have a write before it is answered (WAIT); 0: none" allowed:"0 to 16; 0 for a Redis Cluster and where redis.url is empty"`
+		WaitTimeout time.Duration `key:"redis.wait_timeout" help:"how long to wait for them; then the answer is 503, though the write may have happened" allowed:"a duration from 50ms to 10s"`
 	}
 
 	Log struct {

@@ -144,9 +144,9 @@ func TestValuesThatAreNotAllowedAreRefused(t *testing.T) {
 		{"drain_delay", "2m", "too long"},
 		{"drain_spread", "-1s", "too short"},
 		{"node", "a b", "no such name"},
-		{"redis.url", "localhost:6379", "not redis:// or rediss://"},
-		{"redis.url", "http://localhost:6379", "not redis:// or rediss://"},
-		{"redis.url", "redis://", "names no host"},
+		{"redis.url", "localhost:6379", `scheme "localhost"`},
+		{"redis.url", "http://localhost:6379", `scheme "http"`},
+		{"redis.url", "redis://", "host is missing"},
 		{"redis.url", "redis://localhost/zero", "database"},
 		{"redis.url", "redis://localhost?colour=red", "colour"},
 		{"redis.url_file", "/does/not/exist", "no such file"},
@@ -241,6 +241,13 @@ func TestRedisNeedsNoDataFolder(t *testing.T) {
 	}
 	if l.Redis.Prefix != "caac" || l.Redis.WaitTimeout != time.Second {
 		t.Errorf("redis = %+v", l.Redis)
+	}
+}
+
+func TestNoReplicaIsWaitedForInACluster(t *testing.T) {
+	_, err := Load(Sources{Flags: map[string]string{"redis.url": "redis://n1:6379?addr=n2:6379", "redis.wait": "1"}})
+	if m := (Mistakes)(nil); !errors.As(err, &m) || len(m) != 1 || m[0].Key != "redis.wait" {
+		t.Errorf("err = %v", err)
 	}
 }
 
