@@ -8,6 +8,7 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"caac-hub/test/process"
 )
@@ -40,6 +41,7 @@ type Tab interface {
 	// Activate brings the tab to the front of its window.
 	Activate(ctx context.Context) error
 	Close(ctx context.Context) error
+	// Screenshot takes a picture of the tab, which must be in front.
 	Screenshot(ctx context.Context, shot Shot) ([]byte, error)
 }
 
@@ -77,6 +79,19 @@ type Message struct {
 	Where string // URL and line, if known
 	// Thrown: an exception nobody caught, not a call of the console.
 	Thrown bool
+}
+
+// Painted makes an expression that settles once a page in front has painted
+// itself in the colours asked for: browsers take them to a page a while after
+// they were told.
+func Painted(dark bool) string {
+	return `(async () => {
+		const scheme = matchMedia("(prefers-color-scheme: dark)");
+		const frame = () => new Promise(requestAnimationFrame);
+		while (scheme.matches !== ` + strconv.FormatBool(dark) + `) await frame();
+		await frame();
+		await frame();
+	})()`
 }
 
 // Wrap makes an expression that evaluates to the JSON of what expression comes to.

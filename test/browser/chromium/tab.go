@@ -170,6 +170,9 @@ func (t *Tab) Screenshot(ctx context.Context, shot browser.Shot) ([]byte, error)
 	defer t.Call(ctx, "Emulation.clearDeviceMetricsOverride", nil, nil)
 	defer t.Call(ctx, "Emulation.setScrollbarsHidden", object{"hidden": false}, nil)
 	defer t.Call(ctx, "Emulation.setEmulatedMedia", object{"features": []object{}}, nil)
+	if _, err := t.Eval(ctx, browser.Painted(shot.Dark), false); err != nil {
+		return nil, fmt.Errorf("the page was not painted: %w", err)
+	}
 	var picture struct{ Data []byte }
 	err := t.Call(ctx, "Page.captureScreenshot", object{"format": "png", "captureBeyondViewport": shot.Full}, &picture)
 	return picture.Data, err

@@ -113,6 +113,9 @@ func (t *Tab) Screenshot(ctx context.Context, shot browser.Shot) ([]byte, error)
 		return nil, err
 	}
 	defer t.d.Call(ctx, "browsingContext.setViewport", object{"context": t.context, "viewport": nil, "devicePixelRatio": nil}, nil)
+	if _, err := t.Eval(ctx, browser.Painted(shot.Dark), false); err != nil {
+		return nil, fmt.Errorf("the page was not painted: %w", err)
+	}
 	origin := "viewport"
 	if shot.Full {
 		origin = "document"
