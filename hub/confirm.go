@@ -24,8 +24,9 @@ type flight struct {
 	device   string
 	channel  notify.Channel
 	reason   notify.Reason
-	eligible []*socket    // whose state justified the decision
+	eligible []string     // sockets whose state justified the decision
 	until    time.Time    // when it is settled unconfirmed
+	home     string       // the node that waits for the page's word, where it is another
 	acked    atomic.Int64 // Unix ns, 0: not yet; the one field that pages' goroutines set
 }
 
@@ -93,25 +94,44 @@ func (s *socket) acknowledge(delivery string, rendered bool, detail string) {
 		s.awaited = nil
 	}
 	s.mu.Unlock()
-	if rendered && fl.reason != notify.ViewingConversation {
-		if presence, _ := s.hub.sockets.presence(s); fl.channel == notify.Local || presence >= notify.Visible {
-			fl.acked.CompareAndSwap(0, time.Now().UnixNano())
-			return
-		}
+	h := s.hub
+	presence, viewing := h.sockets.presence(s)
+	if fl.home != "" {
+		h.peers.send(fl.home, part{Ack: &awayAck{
+			Agent: s.agent, Delivery: delivery, Socket: s.id, Rendered: rendered, Detail: detail,
+			Presence: int(presence), Viewing: viewing,
+		}})
+		return
 	}
-	s.hub.partitionOf(s.agent).post(&ackOp{delivery: delivery, socket: s, rendered: rendered, detail: detail})
+	o := &ackOp{
+		delivery: delivery, socket: s.id, rendered: rendered, detail: detail,
+		presence: presence, viewing: viewing, at: time.Now(),
+	}
+	p := h.partitionOf(s.agent)
+	if o.suffices(fl) && h.peers.owns(p.n) {
+		fl.acked.CompareAndSwap(0, o.at.UnixNano())
+		return
+	}
+	p.post(o)
 }
 
-// ackOp is a page's word for a delivery from which more follows: it could not be
-// shown, or what was shown counts as read.
+// ackOp is a page's word for a delivery.
 type ackOp struct {
 	delivery string
-	socket   *socket
+	socket   string
 	rendered bool
 	detail   string
+	presence notify.Presence // of the socket when it said so
+	viewing  string
+	at       time.Time
 }
 
 func (o *ackOp) done(*partition, error) {}
+
+// suffices reports whether the word ends the delivery and nothing more follows.
+func (o *ackOp) suffices(fl *flight) bool {
+	return o.rendered && fl.reason != notify.ViewingConversation && (fl.channel == notify.Local || o.presence >= notify.Visible)
+}
 
 func (o *ackOp) stage(s *step) error {
 	p := s.p
@@ -119,8 +139,16 @@ func (o *ackOp) stage(s *step) error {
 	if fl == nil || fl.isAcked() || !slices.Contains(fl.eligible, o.socket) {
 		return nil
 	}
-	presence, viewing := p.h.sockets.presence(o.socket)
-	if !o.rendered || presence < notify.Visible {
+	if o.suffices(fl) {
+		s.then(func(notify.Result) {
+			fl.acked.CompareAndSwap(0, o.at.UnixNano())
+			if !p.h.peers.owns(p.n) { // the owner would take it for unconfirmed
+				p.next = append(p.next, &foldOp{fl.ref})
+			}
+		})
+		return nil
+	}
+	if !o.rendered || o.presence < notify.Visible {
 		return s.lost(fl, o.socket, "the page could not show it: "+o.detail)
 	}
 	d, err := s.delivery(fl.ref, fl.id)
@@ -142,7 +170,7 @@ func (o *ackOp) stage(s *step) error {
 			}
 		}
 	}
-	if viewing != fl.ref.Conversation {
+	if o.viewing != fl.ref.Conversation {
 		return nil
 	}
 	return s.read(fl.agent, fl.ref.Conversation, fl.seq, notify.Read)
@@ -158,6 +186,17 @@ func (p *partition) flushAcks() {
 			p.next = append(p.next, &foldOp{fl.ref})
 		}
 	}
+}
+
+// handOverOp has what is kept in memory written: another node owns the partition
+// now.
+type handOverOp struct{}
+
+func (o *handOverOp) done(*partition, error) {}
+
+func (o *handOverOp) stage(s *step) error {
+	s.then(func(notify.Result) { s.p.flushAcks() })
+	return nil
 }
 
 // foldOp writes what pages have acknowledged of a message so far.
@@ -186,14 +225,15 @@ func (o *foldOp) done(p *partition, err error) {
 
 // lostOp says that a socket is gone or no longer visible: it can confirm nothing.
 type lostOp struct {
-	socket *socket
+	agent  string
+	socket string
 	why    string
 }
 
 func (o *lostOp) done(*partition, error) {}
 
 func (o *lostOp) stage(s *step) error {
-	for _, fl := range slices.Clone(s.p.byAgent[o.socket.agent]) {
+	for _, fl := range slices.Clone(s.p.byAgent[o.agent]) {
 		if !fl.isAcked() && slices.Contains(fl.eligible, o.socket) {
 			if err := s.lost(fl, o.socket, o.why); err != nil {
 				return err
@@ -205,8 +245,8 @@ func (o *lostOp) stage(s *step) error {
 
 // lost takes a socket from those that can confirm a delivery; without any left,
 // the delivery is decided once more.
-func (s *step) lost(fl *flight, sock *socket, why string) error {
-	left := slices.DeleteFunc(slices.Clone(fl.eligible), func(o *socket) bool { return o == sock })
+func (s *step) lost(fl *flight, socket, why string) error {
+	left := slices.DeleteFunc(slices.Clone(fl.eligible), func(id string) bool { return id == socket })
 	if len(left) > 0 {
 		s.then(func(notify.Result) { fl.eligible = left })
 		return nil
@@ -227,8 +267,8 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 	if fl := p.flights[d.ID]; fl != nil && !fl.isAcked() {
 		eligible := fl.eligible
 		s.then(func(notify.Result) {
-			for _, sock := range eligible {
-				p.h.sockets.doubt(sock)
+			for _, node := range p.h.sockets.doubt(d.Agent, eligible) {
+				p.h.peers.send(node, part{Doubt: &doubt{Agent: d.Agent, Sockets: eligible}})
 			}
 		})
 	}

@@ -22,25 +22,38 @@ import (
 // What it hands out is shared and must not be changed.
 type directory struct {
 	store   Directory
+	wrote   func(change) // told of every document written here
 	mu      sync.RWMutex
+	dropped int64 // grows when documents are forgotten: what was being read meanwhile may be older
 	agents  map[string]notify.Agent
 	teams   map[string]notify.Team
 	devices map[string]notify.Device
 }
 
 func newDirectory(s Directory) *directory {
-	return &directory{store: s, agents: map[string]notify.Agent{}, teams: map[string]notify.Team{}, devices: map[string]notify.Device{}}
+	return &directory{store: s, wrote: func(change) {}, agents: map[string]notify.Agent{}, teams: map[string]notify.Team{}, devices: map[string]notify.Device{}}
 }
 
-// newer keeps the document of the greater revision.
-func newer[T any](mu *sync.RWMutex, m map[string]T, id string, v T, rev func(T) int64) T {
-	mu.Lock()
-	defer mu.Unlock()
+// keep puts a document in the cache, unless a newer one stands there, and
+// returns the newer one. What was read while documents were forgotten (since
+// names the time of the read) is not kept.
+func keep[T any](d *directory, m map[string]T, id string, v T, rev func(T) int64, since int64) T {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if old, ok := m[id]; ok && rev(old) > rev(v) {
 		return old
 	}
-	m[id] = v
+	if since == d.dropped {
+		m[id] = v
+	}
 	return v
+}
+
+// now names the present time, for keep.
+func (d *directory) now() int64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.dropped
 }
 
 func agentRev(a notify.Agent) int64   { return a.Rev }
@@ -49,10 +62,11 @@ func deviceRev(d notify.Device) int64 { return d.Rev }
 
 // many answers those of the ids that exist, from the cache and for the rest
 // from the store.
-func many[T any](ctx context.Context, mu *sync.RWMutex, m map[string]T, ids []string, load func(context.Context, []string) ([]T, error), key func(T) string, rev func(T) int64) ([]T, error) {
+func many[T any](ctx context.Context, d *directory, m map[string]T, ids []string, load func(context.Context, []string) ([]T, error), key func(T) string, rev func(T) int64) ([]T, error) {
 	out := make([]T, 0, len(ids))
 	var absent []string
-	mu.RLock()
+	d.mu.RLock()
+	since := d.dropped
 	for _, id := range ids {
 		if v, ok := m[id]; ok {
 			out = append(out, v)
@@ -60,7 +74,7 @@ func many[T any](ctx context.Context, mu *sync.RWMutex, m map[string]T, ids []st
 			absent = append(absent, id)
 		}
 	}
-	mu.RUnlock()
+	d.mu.RUnlock()
 	if len(absent) == 0 {
 		return out, nil
 	}
@@ -69,17 +83,17 @@ func many[T any](ctx context.Context, mu *sync.RWMutex, m map[string]T, ids []st
 		return nil, err
 	}
 	for _, v := range loaded {
-		out = append(out, newer(mu, m, key(v), v, rev))
+		out = append(out, keep(d, m, key(v), v, rev, since))
 	}
 	return out, nil
 }
 
 func (d *directory) agentsOf(ctx context.Context, ids []string) ([]notify.Agent, error) {
-	return many(ctx, &d.mu, d.agents, ids, d.store.Agents, func(a notify.Agent) string { return a.ID }, agentRev)
+	return many(ctx, d, d.agents, ids, d.store.Agents, func(a notify.Agent) string { return a.ID }, agentRev)
 }
 
 func (d *directory) devicesOf(ctx context.Context, ids []string) ([]notify.Device, error) {
-	return many(ctx, &d.mu, d.devices, ids, d.store.Devices, func(v notify.Device) string { return v.ID }, deviceRev)
+	return many(ctx, d, d.devices, ids, d.store.Devices, func(v notify.Device) string { return v.ID }, deviceRev)
 }
 
 func (d *directory) agent(ctx context.Context, id string) (notify.Agent, error) {
@@ -107,6 +121,7 @@ func (d *directory) device(ctx context.Context, id string) (notify.Device, error
 func (d *directory) team(ctx context.Context, id string) (notify.Team, error) {
 	d.mu.RLock()
 	t, ok := d.teams[id]
+	since := d.dropped
 	d.mu.RUnlock()
 	if ok {
 		return t, nil
@@ -118,16 +133,27 @@ func (d *directory) team(ctx context.Context, id string) (notify.Team, error) {
 	if err != nil {
 		return t, err
 	}
-	return newer(&d.mu, d.teams, id, t, teamRev), nil
+	return keep(d, d.teams, id, t, teamRev, since), nil
 }
 
 // forget drops cached documents, so that the next look reads the store.
 func (d *directory) forget(agent, team, device string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.dropped++
 	delete(d.agents, agent)
 	delete(d.teams, team)
 	delete(d.devices, device)
+}
+
+// forgetAll drops every cached document.
+func (d *directory) forgetAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dropped++
+	clear(d.agents)
+	clear(d.teams)
+	clear(d.devices)
 }
 
 // casTries bounds how often a change is tried again because others changed the
@@ -154,15 +180,19 @@ func (d *directory) updateAgent(ctx context.Context, id string, fn func(*notify.
 		} else if err != nil {
 			return a, err
 		}
+		since := d.now()
 		a.Rev, err = d.store.PutAgent(ctx, a)
 		if errors.Is(err, notify.ErrConflict) {
 			d.forget(id, "", "")
 			continue
 		}
 		if err != nil {
+			d.forget(id, "", "") // it may have been written
+			d.wrote(change{Agent: id})
 			return a, err
 		}
-		return newer(&d.mu, d.agents, id, a, agentRev), nil
+		d.wrote(change{Agent: id})
+		return keep(d, d.agents, id, a, agentRev, since), nil
 	}
 	return notify.Agent{}, notify.ErrConflict
 }
@@ -182,15 +212,19 @@ func (d *directory) updateDevice(ctx context.Context, id string, fn func(*notify
 		} else if err != nil {
 			return v, err
 		}
+		since := d.now()
 		v.Rev, err = d.store.PutDevice(ctx, v)
 		if errors.Is(err, notify.ErrConflict) {
 			d.forget("", "", id)
 			continue
 		}
 		if err != nil {
+			d.forget("", "", id) // it may have been written
+			d.wrote(change{Device: id})
 			return v, err
 		}
-		return newer(&d.mu, d.devices, id, v, deviceRev), nil
+		d.wrote(change{Device: id})
+		return keep(d, d.devices, id, v, deviceRev, since), nil
 	}
 	return notify.Device{}, notify.ErrConflict
 }
@@ -209,15 +243,19 @@ func (d *directory) updateTeam(ctx context.Context, id string, fn func(*notify.T
 		} else if err != nil {
 			return t, err
 		}
+		since := d.now()
 		t.Rev, err = d.store.PutTeam(ctx, t)
 		if errors.Is(err, notify.ErrConflict) {
 			d.forget("", id, "")
 			continue
 		}
 		if err != nil {
+			d.forget("", id, "") // it may have been written
+			d.wrote(change{Team: id})
 			return t, err
 		}
-		return newer(&d.mu, d.teams, id, t, teamRev), nil
+		d.wrote(change{Team: id})
+		return keep(d, d.teams, id, t, teamRev, since), nil
 	}
 	return notify.Team{}, notify.ErrConflict
 }
@@ -226,6 +264,7 @@ func (d *directory) updateTeam(ctx context.Context, id string, fn func(*notify.T
 func (d *directory) deleteDevice(ctx context.Context, v notify.Device) error {
 	err := d.store.DeleteDevice(ctx, v.ID, v.Rev)
 	d.forget("", "", v.ID)
+	d.wrote(change{Device: v.ID})
 	return err
 }
 

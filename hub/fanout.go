@@ -26,6 +26,15 @@ type fanoutOp struct {
 	told       func(error)    // may be nil
 }
 
+func (o *fanoutOp) call() call {
+	return call{Fanout: &fanoutCall{
+		Message: o.msg, Assignment: o.assignment, Recipients: o.recipients, From: o.from, To: o.to, Parts: o.parts,
+		Takeover: o.takeover, Silent: o.silent, Replay: o.replay, Finished: o.finished,
+	}}
+}
+
+func (o *fanoutOp) again() { o.replay = true }
+
 func (o *fanoutOp) conflicted(p *partition) {
 	for _, id := range o.recipients {
 		p.h.dir.forget(id, "", "")
@@ -214,15 +223,20 @@ func (s *step) send(msg *notify.Message, frames []frame, snap snapshot, count in
 	texts := p.h.composer(msg, count, false)
 	for i := range frames {
 		d := &frames[i].delivery
-		sockets := p.h.sockets.of(d.Agent, d.Device)
+		sockets, away := p.h.sockets.of(d.Agent, d.Device), p.h.sockets.elsewhere(d.Agent, d.Device)
 		fl := &flight{
 			id: d.ID, ref: msg.Ref(), seq: msg.Seq, agent: d.Agent, device: d.Device,
 			channel: d.Channel, reason: d.Reason, until: s.now.Add(confirmTime),
 		}
 		for _, sock := range sockets {
 			if justified(d, msg.Conversation, frames[i].view, sock.id) {
-				fl.eligible = append(fl.eligible, sock)
+				fl.eligible = append(fl.eligible, sock.id)
 				sock.await(fl)
+			}
+		}
+		for _, page := range away {
+			if justified(d, msg.Conversation, frames[i].view, page.ID) {
+				fl.eligible = append(fl.eligible, page.ID)
 			}
 		}
 		p.launch(fl)
@@ -232,14 +246,24 @@ func (s *step) send(msg *notify.Message, frames []frame, snap snapshot, count in
 			Show:   texts.show(snap.agents[d.Agent], snap.devices[d.Device]),
 			Counts: s.counts[d.Agent],
 		})
-		to := sockets
-		if d.Channel == notify.Local {
-			to = fl.eligible
-		}
-		for _, sock := range to {
+		counts := s.counts[d.Agent]
+		for _, sock := range sockets {
+			if d.Channel == notify.Local && !slices.Contains(fl.eligible, sock.id) {
+				continue
+			}
 			sock.ask(data)
-			s.had[sock] = true
+			if counts != nil {
+				sock.told(counts.Version)
+			}
+			s.had[sock.id] = true
 		}
+		if d.Channel == notify.Local {
+			away = slices.DeleteFunc(away, func(page awayPage) bool { return !slices.Contains(fl.eligible, page.ID) })
+		}
+		for _, page := range away {
+			s.had[page.ID] = true
+		}
+		p.h.peers.tell(away, tell{Frame: data, Version: versionOf(counts), Await: &await{Delivery: d.ID, Channel: d.Channel, Until: fl.until}}, fl.eligible)
 		p.h.metrics.framed(msg)
 	}
 }
@@ -273,11 +297,20 @@ func (s *step) tell() {
 			continue
 		}
 		for _, sock := range h.sockets.of(id, "") {
-			if !s.had[sock] {
+			if !s.had[sock.id] {
 				sock.sendCounts(*c)
 			}
 		}
+		away := slices.DeleteFunc(h.sockets.elsewhere(id, ""), func(page awayPage) bool { return s.had[page.ID] })
+		h.peers.tell(away, tell{Counts: c}, nil)
 	}
+}
+
+func versionOf(c *wire.Counts) int64 {
+	if c == nil {
+		return 0
+	}
+	return c.Version
 }
 
 func countsOf(c *notify.Count) wire.Counts {
@@ -383,6 +416,7 @@ func (s *step) clear(agent, conversation string, upto int64, end notify.End, rea
 		for _, sock := range p.h.sockets.of(agent, "") {
 			sock.send(w)
 		}
+		p.h.peers.tell(p.h.sockets.elsewhere(agent, ""), tell{Frame: w}, nil)
 		p.h.closed.add(agent, notify.Tag(agent, conversation))
 	})
 	return nil
@@ -397,6 +431,12 @@ type readOp struct {
 	reason       notify.Reason
 }
 
+func (o *readOp) call() call {
+	return call{Read: &readCall{Agent: o.agent, Conversation: o.conversation, Upto: o.upto, Reason: o.reason}}
+}
+
+func (o *readOp) again() {}
+
 func (o *readOp) stage(s *step) error { return s.read(o.agent, o.conversation, o.upto, o.reason) }
 
 // withdrawOp takes a conversation from an agent no longer responsible.
@@ -406,6 +446,12 @@ type withdrawOp struct {
 	conversation string
 	assignment   int64
 }
+
+func (o *withdrawOp) call() call {
+	return call{Withdraw: &withdrawCall{Agent: o.agent, Conversation: o.conversation, Assignment: o.assignment}}
+}
+
+func (o *withdrawOp) again() {}
 
 func (o *withdrawOp) stage(s *step) error {
 	s.batch.Withdraw = append(s.batch.Withdraw, notify.Withdraw{
@@ -472,7 +518,7 @@ func (h *Hub) spread(due *notify.Due, agents []string, make func([]string, int) 
 					}
 				}
 			}
-			h.partitions[n].post(o)
+			h.at(n, o)
 		}
 		return
 	}
@@ -484,7 +530,7 @@ func (h *Hub) spread(due *notify.Due, agents []string, make func([]string, int) 
 	for n, part := range parts {
 		o := make(part, len(parts))
 		o.told = all.tick
-		h.partitions[n].post(o)
+		h.at(n, o)
 	}
 }
 

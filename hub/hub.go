@@ -38,6 +38,13 @@ type Options struct {
 	Ceiling notify.Preview
 	// PageDuty lets agents set their own duty from the page.
 	PageDuty bool
+
+	// Bus joins the hub to the other nodes of its deployment, which share its
+	// Store; nil: it is the only one.
+	Bus Bus
+	// DrainSpread is the time over which a node that goes tells its pages to
+	// come back, where another node is there; default 5 s.
+	DrainSpread time.Duration
 }
 
 // Limits on what clients can make grow. Zero fields take the default.
@@ -66,8 +73,11 @@ type Hub struct {
 	ceiling         notify.Preview
 	pageDuty        bool
 
+	drainSpread time.Duration
+
 	dir        *directory
 	sockets    *registry
+	peers      *peers
 	partitions []*partition
 	lanes      *lanes
 	closed     *closedTags
@@ -102,11 +112,12 @@ func New(o Options) (*Hub, error) {
 		limits: o.Limits.withDefaults(), publicURL: strings.TrimRight(o.PublicURL, "/"), conversationURL: o.ConversationURL,
 		ceiling: o.Ceiling, pageDuty: o.PageDuty,
 		dir: newDirectory(o.Store), sockets: newRegistry(), ended: make(chan struct{}),
-		closed: &closedTags{agents: map[string][]closedTag{}}, tests: &pushTests{byID: map[string]*pushTest{}},
+		drainSpread: cmp.Or(o.DrainSpread, 5*time.Second), closed: &closedTags{agents: map[string][]closedTag{}}, tests: &pushTests{byID: map[string]*pushTest{}},
 		watch: watchers{all: map[chan Event]struct{}{}},
 	}
 	h.base, h.cut = context.WithCancel(context.Background())
 	h.storeCtx, h.cutStore = context.WithCancel(context.Background())
+	h.peers = newPeers(h, o.Bus)
 	h.lanes = newLanes(h.base, h.open, &h.wg)
 	for n := range o.Store.Partitions() {
 		h.partitions = append(h.partitions, newPartition(h, n))
@@ -136,27 +147,35 @@ const drainTime = 4 * time.Second
 
 // Run works until ctx ends, then drains: pages are told to come back, pushes
 // under way and what waits in partitions are finished. It returns within 10 s
-// and must be called once.
+// and DrainSpread, and must be called once.
 func (h *Hub) Run(ctx context.Context) error {
-	var loops, partitions sync.WaitGroup
+	var loops, partitions, bus sync.WaitGroup
 	for _, p := range h.partitions {
 		partitions.Go(p.run)
 	}
-	for _, loop := range []func(context.Context){h.workLoop, h.watchSockets, h.sweepLoop} {
+	busCtx, leave := context.WithCancel(context.Background())
+	bus.Go(func() { h.peers.run(busCtx) })
+	moving, moved := context.WithCancel(context.WithoutCancel(ctx)) // pages still move to other nodes
+	for _, loop := range []func(context.Context){h.watchSockets, h.checkLoop} {
+		loops.Go(func() { loop(moving) })
+	}
+	for _, loop := range []func(context.Context){h.workLoop, h.sweepLoop} {
 		loops.Go(func() { loop(ctx) })
 	}
 	h.running.Store(true)
 	<-ctx.Done()
 
 	h.running.Store(false)
+	h.peers.leave()
+	h.movePages()
+	moved()
 	loops.Wait()
 	h.gate.Lock()
 	h.shut = true
 	h.gate.Unlock()
 	for _, s := range h.sockets.all() {
-		retry := 500 + rand.Int64N(2000)
-		s.send(encode(wire.Bye{Type: wire.TypeBye, Code: wire.CloseDrain, Reason: "this node is going", RetryMS: retry}))
-		s.end(wire.CloseDrain, "this node is going")
+		s.bye(500*time.Millisecond + rand.N(2*time.Second))
+		s.end(wire.CloseDrain, goingText)
 	}
 	done := make(chan struct{})
 	go func() { h.wg.Wait(); close(done) }()
@@ -173,14 +192,53 @@ func (h *Hub) Run(ctx context.Context) error {
 	stop := time.AfterFunc(drainTime, h.cutStore)
 	partitions.Wait()
 	stop.Stop()
+	leave()
+	bus.Wait()
+	h.peers.end(h.storeCtx)
 	h.cutStore()
 	return nil
+}
+
+const goingText = "this node is going"
+
+// bye tells a page to come back after the time given.
+func (s *socket) bye(retry time.Duration) {
+	s.send(encode(wire.Bye{Type: wire.TypeBye, Code: wire.CloseDrain, Reason: goingText, RetryMS: retry.Milliseconds()}))
+}
+
+// moveTime is how long pages get to move once all were told to.
+const moveTime = 2 * time.Second
+
+// movePages has the pages open their sockets anew on other nodes, spread over
+// DrainSpread, before they close those here. Where there is no other node it
+// does nothing: they could only come back here.
+func (h *Hub) movePages() {
+	if !h.peers.others() {
+		return
+	}
+	for _, s := range h.sockets.all() {
+		s.bye(rand.N(h.drainSpread))
+	}
+	end := time.NewTimer(h.drainSpread + moveTime)
+	defer end.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for len(h.sockets.all()) > 0 {
+		select {
+		case <-end.C:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Ready answers nil if the hub takes messages.
 func (h *Hub) Ready(ctx context.Context) error {
 	if !h.running.Load() {
 		return errEnded
+	}
+	if err := h.peers.health(); err != nil {
+		return err
 	}
 	return h.store.Ready(ctx)
 }

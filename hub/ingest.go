@@ -320,7 +320,7 @@ func (h *Hub) Read(ctx context.Context, agent, conversation string, upto int64) 
 	if o.upto == 0 {
 		return nil
 	}
-	h.partitionOf(agent).post(o)
+	h.at(h.partitionOf(agent).n, o)
 	return o.wait(ctx)
 }
 

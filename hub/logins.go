@@ -158,7 +158,7 @@ func (h *Hub) makeRoom(ctx context.Context, a notify.Agent) error {
 	var oldest *notify.Login
 	for i := range a.Logins {
 		l := &a.Logins[i]
-		if len(h.sockets.of(a.ID, l.Device)) == 0 && (oldest == nil || l.Seen.Before(oldest.Seen)) {
+		if !h.sockets.open(a.ID, l.Device) && (oldest == nil || l.Seen.Before(oldest.Seen)) {
 			oldest = l
 		}
 	}
@@ -324,10 +324,7 @@ func (h *Hub) tellSettings(ctx context.Context, d notify.Device) {
 		return
 	}
 	for _, a := range agents {
-		data := encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: settingsOf(a, d)})
-		for _, s := range h.sockets.of(a.ID, d.ID) {
-			s.send(data)
-		}
+		h.showSettings(a, d)
 		h.changed(Event{Kind: "agent", Agent: a.ID})
 	}
 }
@@ -339,12 +336,18 @@ func (h *Hub) tellAgentSettings(ctx context.Context, a notify.Agent) {
 		if err != nil {
 			continue
 		}
-		data := encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: settingsOf(a, d)})
-		for _, s := range h.sockets.of(a.ID, d.ID) {
-			s.send(data)
-		}
+		h.showSettings(a, d)
 	}
 	h.changed(Event{Kind: "agent", Agent: a.ID})
+}
+
+// showSettings sends the settings as they are to the pages of a login.
+func (h *Hub) showSettings(a notify.Agent, d notify.Device) {
+	data := encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: settingsOf(a, d)})
+	for _, s := range h.sockets.of(a.ID, d.ID) {
+		s.send(data)
+		s.toldOf(a, d)
+	}
 }
 
 // Subscribe binds a subscription to the proven device. agent "" (the service
@@ -506,7 +509,7 @@ func (h *Hub) sweepLogins(ctx context.Context) error {
 func (h *Hub) sweepAgent(ctx context.Context, a notify.Agent, limit time.Time) error {
 	alive := map[string]bool{}
 	for _, l := range a.Logins {
-		if len(h.sockets.of(a.ID, l.Device)) > 0 {
+		if h.sockets.open(a.ID, l.Device) {
 			alive[l.Device] = time.Since(l.Seen) >= seenStep
 		} else if l.Seen.Before(limit) {
 			if err := h.endLogin(ctx, a.ID, l.Device); err != nil {

@@ -11,17 +11,20 @@ import (
 
 // metrics are the hub's, named caac_*. Labels are the words of the types.
 type metrics struct {
-	messages      *prometheus.CounterVec // outcome
-	decisions     *prometheus.CounterVec // channel, reason
-	ends          *prometheus.CounterVec // end, reason
-	reachedNobody prometheus.Counter
-	deadlines     prometheus.Counter
-	pushAnswers   *prometheus.CounterVec // host, class
-	receipts      *prometheus.CounterVec // kind, event
-	drops         *prometheus.CounterVec // reason
-	refusals      *prometheus.CounterVec // reason
-	toFrame       prometheus.Histogram
-	toPush        prometheus.Histogram
+	messages        *prometheus.CounterVec // outcome
+	decisions       *prometheus.CounterVec // channel, reason
+	ends            *prometheus.CounterVec // end, reason
+	reachedNobody   prometheus.Counter
+	deadlines       prometheus.Counter
+	pushAnswers     *prometheus.CounterVec // host, class
+	receipts        *prometheus.CounterVec // kind, event
+	drops           *prometheus.CounterVec // reason
+	refusals        *prometheus.CounterVec // reason
+	lettersLost     prometheus.Counter
+	lettersMissed   prometheus.Counter
+	callsUnanswered prometheus.Counter
+	toFrame         prometheus.Histogram
+	toPush          prometheus.Histogram
 }
 
 func newMetrics() *metrics {
@@ -30,15 +33,18 @@ func newMetrics() *metrics {
 	}
 	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 	return &metrics{
-		messages:      counter("caac_messages_total", "Messages posted, by outcome.", "outcome"),
-		decisions:     counter("caac_decisions_total", "Decisions, by channel and reason.", "channel", "reason"),
-		ends:          counter("caac_deliveries_ended_total", "Deliveries that came to their end.", "end", "reason"),
-		reachedNobody: prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_reached_nobody_total", Help: "Messages that reached nobody."}),
-		deadlines:     prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_deadlines_total", Help: "Confirmation deadlines settled."}),
-		pushAnswers:   counter("caac_push_answers_total", "Answers of push services, by host and class.", "host", "class"),
-		receipts:      counter("caac_receipts_total", "Receipts of service workers.", "kind", "event"),
-		drops:         counter("caac_sockets_dropped_total", "Sockets the hub closed, by reason.", "reason"),
-		refusals:      counter("caac_sockets_refused_total", "Sockets refused at hello, by reason.", "reason"),
+		messages:        counter("caac_messages_total", "Messages posted, by outcome.", "outcome"),
+		decisions:       counter("caac_decisions_total", "Decisions, by channel and reason.", "channel", "reason"),
+		ends:            counter("caac_deliveries_ended_total", "Deliveries that came to their end.", "end", "reason"),
+		reachedNobody:   prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_reached_nobody_total", Help: "Messages that reached nobody."}),
+		deadlines:       prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_deadlines_total", Help: "Confirmation deadlines settled."}),
+		pushAnswers:     counter("caac_push_answers_total", "Answers of push services, by host and class.", "host", "class"),
+		receipts:        counter("caac_receipts_total", "Receipts of service workers.", "kind", "event"),
+		drops:           counter("caac_sockets_dropped_total", "Sockets the hub closed, by reason.", "reason"),
+		refusals:        counter("caac_sockets_refused_total", "Sockets refused at hello, by reason.", "reason"),
+		lettersLost:     prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_bus_letters_lost_total", Help: "Letters to other nodes that the bus did not take."}),
+		lettersMissed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_bus_letters_missed_total", Help: "Gaps in what was heard of other nodes."}),
+		callsUnanswered: prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_bus_calls_unanswered_total", Help: "Operations that a partition's owner did not answer in time, carried out here."}),
 		toFrame: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "caac_message_to_frame_seconds", Help: "From a message's acceptance to its frame queued for a socket.", Buckets: buckets,
 		}),
@@ -52,7 +58,7 @@ func newMetrics() *metrics {
 func (m *metrics) register(r prometheus.Registerer, h *Hub) error {
 	for _, c := range []prometheus.Collector{
 		m.messages, m.decisions, m.ends, m.reachedNobody, m.deadlines, m.pushAnswers, m.receipts,
-		m.drops, m.refusals, m.toFrame, m.toPush, &gauges{h},
+		m.drops, m.refusals, m.lettersLost, m.lettersMissed, m.callsUnanswered, m.toFrame, m.toPush, &gauges{h},
 	} {
 		if err := r.Register(c); err != nil {
 			return err
@@ -93,6 +99,8 @@ var (
 	socketsDesc  = prometheus.NewDesc("caac_sockets", "Open sockets, by presence.", []string{"presence"}, nil)
 	dueDesc      = prometheus.NewDesc("caac_due", "Due work not done yet, by kind.", []string{"kind"}, nil)
 	overdueDesc  = prometheus.NewDesc("caac_due_oldest_seconds", "Age of the oldest overdue work, by kind.", []string{"kind"}, nil)
+	nodesDesc    = prometheus.NewDesc("caac_nodes", "Nodes of the deployment that this one knows of, itself among them.", nil, nil)
+	ownedDesc    = prometheus.NewDesc("caac_partitions_owned", "Partitions this node owns.", nil, nil)
 	laneDesc     = prometheus.NewDesc("caac_push_waiting", "Pushes that wait for their host's lane.", []string{"host"}, nil)
 	allPresences = []notify.Presence{notify.Hidden, notify.Visible, notify.Active}
 	allKinds     = []notify.DueKind{notify.DueFanout, notify.DueAssign, notify.DueAnswered, notify.DueDeadline, notify.DueRing, notify.DueSend}
@@ -103,6 +111,8 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- dueDesc
 	ch <- overdueDesc
 	ch <- laneDesc
+	ch <- nodesDesc
+	ch <- ownedDesc
 }
 
 func (g *gauges) Collect(ch chan<- prometheus.Metric) {
@@ -113,6 +123,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range allPresences {
 		gauge(socketsDesc, float64(tally[p]), p.String())
 	}
+	mine, _ := g.h.peers.split()
+	ch <- prometheus.MustNewConstMetric(nodesDesc, prometheus.GaugeValue, float64(g.h.peers.count()))
+	ch <- prometheus.MustNewConstMetric(ownedDesc, prometheus.GaugeValue, float64(len(mine)))
 	for host, n := range g.h.lanes.waiting() {
 		gauge(laneDesc, float64(n), host)
 	}

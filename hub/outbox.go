@@ -24,7 +24,8 @@ type outbox struct {
 	writing bool
 	since   time.Time // when the frame being written was begun; zero: none is
 	ended   bool      // nothing is taken any more
-	closing *closing  // close once the frames are written
+	shown   shown
+	closing *closing // close once the frames are written
 }
 
 type closing struct {
@@ -62,6 +63,7 @@ func (s *socket) sendCounts(c wire.Counts) {
 	if s.out.ended {
 		return
 	}
+	s.out.shown.version = max(s.out.shown.version, c.Version)
 	if s.out.counts == nil {
 		s.out.counts = &c
 		s.hub.flushSoon(s)

@@ -46,6 +46,15 @@ func newPartition(h *Hub, n int) *partition {
 	}
 }
 
+// offer hands an operation over without waiting for room.
+func (p *partition) offer(o op) {
+	select {
+	case p.in <- o:
+	default:
+		go p.post(o)
+	}
+}
+
 // post hands an operation over. When the hub has ended, the operation is told so.
 func (p *partition) post(o op) {
 	select {
@@ -138,7 +147,12 @@ func (p *partition) work(ops []op) {
 func (p *partition) try(ops []op) error {
 	ctx, cancel := context.WithTimeout(p.h.storeCtx, 30*time.Second)
 	defer cancel()
-	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}, fresh: map[string]bool{}, had: map[*socket]bool{}, cleared: map[string]bool{}, settled: map[notify.Ref]bool{}}
+	if !p.h.peers.alone() {
+		// Another node may have written since; what it wrote is not heard of.
+		clear(p.rings)
+		clear(p.records)
+	}
+	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}, fresh: map[string]bool{}, had: map[string]bool{}, cleared: map[string]bool{}, settled: map[notify.Ref]bool{}}
 	for _, o := range ops {
 		if err := o.stage(s); err != nil {
 			return err
@@ -167,7 +181,7 @@ type step struct {
 	fresh   map[string]bool     // deliveries whose flights begin with it
 	after   []func(notify.Result)
 	counts  map[string]*wire.Counts // what it changed, by agent, once it is durable
-	had     map[*socket]bool        // sockets told of it in a notify
+	had     map[string]bool         // sockets told of it in a notify
 	cleared map[string]bool         // agents of whose unread it took something away
 }
 
@@ -189,15 +203,9 @@ func (s *step) record(ref notify.Ref) (*notify.Fanout, error) {
 	if f, ok := s.records[ref]; ok {
 		return f, nil
 	}
-	var f notify.Fanout
-	if known, ok := s.p.records[ref]; ok {
-		f = *known
-		f.Deliveries = slices.Clone(known.Deliveries)
-	} else {
-		var err error
-		if f, err = s.p.h.store.Fanout(s.ctx, s.p.n, ref); err != nil {
-			return nil, err
-		}
+	f, err := s.stored(ref)
+	if err != nil {
+		return nil, err
 	}
 	if f.Ended() {
 		s.settled[ref] = true
@@ -211,6 +219,17 @@ func (s *step) record(ref notify.Ref) (*notify.Fanout, error) {
 	}
 	s.records[ref] = &f
 	return &f, nil
+}
+
+// stored returns a message's record as it stands, in memory or in the store.
+func (s *step) stored(ref notify.Ref) (notify.Fanout, error) {
+	known, ok := s.p.records[ref]
+	if !ok {
+		return s.p.h.store.Fanout(s.ctx, s.p.n, ref)
+	}
+	f := *known
+	f.Deliveries = slices.Clone(known.Deliveries)
+	return f, nil
 }
 
 // peek returns one delivery to look at, nil if there is none.
@@ -374,13 +393,19 @@ func (s *step) erasable(f *notify.Fanout) []notify.Ref {
 }
 
 // opResult is the part of an operation that somebody may wait for.
-type opResult struct{ reply chan error }
+type opResult struct {
+	reply chan error
+	told  func(error)
+}
 
-func awaited() opResult { return opResult{make(chan error, 1)} }
+func awaited() opResult { return opResult{reply: make(chan error, 1)} }
 
 func (r opResult) done(_ *partition, err error) {
 	if r.reply != nil {
 		r.reply <- err
+	}
+	if r.told != nil {
+		r.told(err)
 	}
 }
 

@@ -186,6 +186,8 @@ func (h *Hub) tellDuty(ctx context.Context, a notify.Agent) {
 		s.send(encode(wire.DutyFrame{Type: wire.TypeDuty, OnDuty: a.OnDuty}))
 		if a.OnDuty {
 			s.truth(ctx)
+		} else {
+			s.toldOf(a, notify.Device{})
 		}
 	}
 	h.changed(Event{Kind: "agent", Agent: a.ID})

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"caac-hub/hub/notify"
@@ -64,11 +65,31 @@ func (p *partition) sendRing(ctx context.Context, key, agent, device string) {
 	}
 	out := take.out
 	pushed := &pushedOp{key: key, out: out}
+	letGo := p.keepLease(key)
 	pushed.sub, pushed.answer, pushed.err = p.h.sendPush(ctx, out)
+	letGo()
 	if pushed.err == nil {
 		p.h.pushAnswered(ctx, device, pushed.sub, pushed.answer)
 	}
 	p.post(pushed)
+}
+
+// keepLease keeps the ring covered while its push is under way: another node
+// would send it too.
+func (p *partition) keepLease(key string) (letGo func()) {
+	if p.h.peers.alone() {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(p.h.storeCtx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for sleep(ctx, leaseFor/2); ctx.Err() == nil; sleep(ctx, leaseFor/2) {
+			if err := p.h.store.Lease(ctx, p.n, []string{key}, time.Now().Add(leaseFor)); err != nil && ctx.Err() == nil {
+				p.h.log.Warn("lease of a push under way not kept up", "error", err)
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }
 
 // idleOp ends a ring's time in a lane without a push.

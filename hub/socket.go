@@ -37,6 +37,7 @@ type socket struct {
 	id     string
 	agent  string
 	device string
+	since  time.Time // of the hello
 	page   page
 	out    outbox
 
@@ -54,8 +55,8 @@ type socket struct {
 // it, nil where there is none to wait on. remote is the client's address, for
 // limits.
 func (h *Hub) ServeSocket(c *websocket.Conn, line Line, remote string) {
-	if !h.open(1) {
-		c.Close(wire.CloseDrain, "this node is going")
+	if !h.running.Load() || !h.open(1) {
+		c.Close(wire.CloseDrain, goingText)
 		return
 	}
 	s := &socket{hub: h, conn: c, line: line, remote: remote}
@@ -116,8 +117,8 @@ func (s *socket) greet() bool {
 		h.metrics.refused("login")
 		return false
 	}
-	s.id, s.agent, s.device = newID(), claims.Agent, dev
-	s.expires, s.heard = claims.Expires, time.Now()
+	s.id, s.agent, s.device, s.since = newID(), claims.Agent, dev, time.Now()
+	s.expires, s.heard = claims.Expires, s.since
 	s.limit = rate.NewLimiter(rate.Limit(h.limits.FramesPerSecond), int(3*h.limits.FramesPerSecond))
 	if over := h.sockets.add(s, h.limits); over != "" {
 		s.refuse(wire.CloseTooManyTabs, "too many open pages of this "+over)
@@ -374,7 +375,7 @@ func (s *socket) handle(f *wire.Client) error {
 func (s *socket) claim(p *wire.PageState) {
 	before, after := s.hub.sockets.claim(s, p.Visibility == "visible", p.Focus, p.Viewing, time.Now())
 	if before >= notify.Visible && after < notify.Visible {
-		s.hub.partitionOf(s.agent).post(&lostOp{socket: s, why: "the page turned hidden"})
+		s.lost("the page turned hidden")
 	}
 	if before != after {
 		s.hub.changed(Event{Kind: "presence", Agent: s.agent})
@@ -388,9 +389,14 @@ func (s *socket) gone() {
 	s.out.frames, s.out.counts = nil, nil
 	s.out.mu.Unlock()
 	if s.hub.sockets.remove(s) {
-		s.hub.partitionOf(s.agent).post(&lostOp{socket: s, why: "the page went away"})
+		s.lost("the page went away")
 		s.hub.changed(Event{Kind: "presence", Agent: s.agent})
 	}
+}
+
+// lost has the socket taken from what it was to confirm.
+func (s *socket) lost(why string) {
+	s.hub.partitionOf(s.agent).post(&lostOp{agent: s.agent, socket: s.id, why: why})
 }
 
 // truth sends full state anew. A page that can't be told it comes back for it.
@@ -443,6 +449,8 @@ func (s *socket) welcome(ctx context.Context, have int64, key string) error {
 		}
 	}
 	s.queue(encode(w))
+	s.told(u.Version)
+	s.toldOf(a, d)
 	return nil
 }
 
@@ -464,7 +472,7 @@ func (h *Hub) watchSockets(ctx context.Context) {
 		}
 		now := time.Now()
 		for _, s := range h.sockets.lapse(now.Add(-leaseTime)) {
-			h.partitionOf(s.agent).post(&lostOp{socket: s, why: string(notify.LeaseExpired)})
+			s.lost(string(notify.LeaseExpired))
 			h.changed(Event{Kind: "presence", Agent: s.agent})
 		}
 		for _, s := range h.sockets.all() {

@@ -148,7 +148,7 @@ func (h *Hub) traceOf(ctx context.Context, m notify.Message, text bool) (Trace, 
 		f := &fs[i]
 		if !f.Ended() {
 			o := &traceOp{opResult: awaited(), ref: m.Ref()}
-			h.partitions[f.Partition].post(o)
+			h.at(f.Partition, o)
 			if err := o.wait(ctx); err != nil {
 				return t, err
 			}
@@ -192,13 +192,17 @@ type traceOp struct {
 	found *notify.Fanout
 }
 
+func (o *traceOp) call() call { return call{Trace: &o.ref} }
+func (o *traceOp) again()     {}
+
 func (o *traceOp) stage(s *step) error {
-	known, ok := s.p.records[o.ref]
-	if !ok {
+	f, err := s.stored(o.ref)
+	if errors.Is(err, notify.ErrNotFound) {
 		return nil
 	}
-	f := *known
-	f.Deliveries = slices.Clone(known.Deliveries)
+	if err != nil {
+		return err
+	}
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
 		if fl := s.p.flights[d.ID]; fl != nil && fl.isAcked() && d.End == "" {
@@ -222,6 +226,7 @@ func (h *Hub) Watch(ctx context.Context) <-chan Event {
 	h.watch.mu.Lock()
 	h.watch.all[ch] = struct{}{}
 	h.watch.mu.Unlock()
+	poke(h.peers.hurry)
 	context.AfterFunc(ctx, func() {
 		h.watch.mu.Lock()
 		defer h.watch.mu.Unlock()
@@ -232,9 +237,21 @@ func (h *Hub) Watch(ctx context.Context) <-chan Event {
 }
 
 func (h *Hub) changed(e Event) {
+	h.watch.tell(e)
+	h.peers.event(e)
+}
+
+// watched reports whether somebody watches here.
+func (h *Hub) watched() bool {
 	h.watch.mu.Lock()
 	defer h.watch.mu.Unlock()
-	for ch := range h.watch.all {
+	return len(h.watch.all) > 0
+}
+
+func (w *watchers) tell(e Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ch := range w.all {
 		select {
 		case ch <- e:
 			continue

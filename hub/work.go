@@ -23,32 +23,42 @@ const (
 func (h *Hub) workLoop(ctx context.Context) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	all := make([]int, h.store.Partitions())
-	for i := range all {
-		all[i] = i
-	}
+	var helped time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		for {
-			due, err := h.store.Claim(ctx, all, time.Now(), maxClaim, leaseFor)
-			if err != nil {
-				if ctx.Err() == nil {
-					h.log.Warn("due work not claimed", "error", err)
-				}
-				break
+		mine, others := h.peers.split()
+		h.claim(ctx, mine, 0)
+		if now := time.Now(); len(others) > 0 && now.Sub(helped) >= overdueAfter {
+			helped = now
+			h.claim(ctx, others, overdueAfter)
+		}
+	}
+}
+
+// overdueAfter is how late work is when any node may take it.
+const overdueAfter = time.Second
+
+// claim carries out what has been due for as long as given in some partitions.
+func (h *Hub) claim(ctx context.Context, partitions []int, overdue time.Duration) {
+	for len(partitions) > 0 {
+		due, err := h.store.Claim(ctx, partitions, time.Now().Add(-overdue), maxClaim, leaseFor+overdue)
+		if err != nil {
+			if ctx.Err() == nil {
+				h.log.Warn("due work not claimed", "error", err)
 			}
-			for _, d := range due {
-				if err := h.carryOut(ctx, d); err != nil && ctx.Err() == nil {
-					h.log.Warn("due work not done; it will be tried again", "kind", d.Kind, "key", d.Key, "error", err)
-				}
+			return
+		}
+		for _, d := range due {
+			if err := h.carryOut(ctx, d); err != nil && ctx.Err() == nil {
+				h.log.Warn("due work not done; it will be tried again", "kind", d.Kind, "key", d.Key, "error", err)
 			}
-			if len(due) < maxClaim {
-				break
-			}
+		}
+		if len(due) < maxClaim {
+			return
 		}
 	}
 }
@@ -139,7 +149,7 @@ func (h *Hub) reassign(ctx context.Context, d notify.Due) error {
 			continue
 		}
 		o := &withdrawOp{opResult: awaited(), agent: id, conversation: b.Conversation, assignment: b.To.Version}
-		h.partitionOf(id).post(o)
+		h.at(h.partitionOf(id).n, o)
 		taken = append(taken, o.opResult)
 	}
 	for _, r := range taken {
@@ -176,7 +186,7 @@ func (h *Hub) takeOver(ctx context.Context, b *notify.AssignBody, c notify.Conve
 	var out []opResult
 	for n, part := range parts {
 		r := awaited()
-		h.partitions[n].post(&fanoutOp{
+		h.at(n, &fanoutOp{
 			msg: &msg, assignment: b.To, recipients: part, from: from, to: to, parts: len(parts),
 			takeover: true, silent: silent, told: func(err error) { r.reply <- err },
 		})
@@ -214,7 +224,7 @@ func (h *Hub) answered(ctx context.Context, d notify.Due) error {
 	ops := make([]*readOp, len(who))
 	for i, id := range who {
 		ops[i] = &readOp{opResult: awaited(), agent: id, conversation: b.Conversation, upto: b.Upto, reason: notify.Answered}
-		h.partitionOf(id).post(ops[i])
+		h.at(h.partitionOf(id).n, ops[i])
 	}
 	if !h.open(1) {
 		return nil
@@ -300,6 +310,9 @@ func (h *Hub) sweepLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if !h.peers.owns(0) {
+			continue // one node sweeps
 		}
 		n, err := h.store.Sweep(ctx, time.Now())
 		if err == nil {

@@ -182,6 +182,7 @@ const (
 	PageClosed          Reason = "page_closed"
 	Unconfirmed         Reason = "unconfirmed"   // no page said that it rendered
 	LeaseExpired        Reason = "lease_expired" // the page stopped renewing its claim to be visible
+	NodeLost            Reason = "node_lost"     // the node that held the page's socket is gone
 
 	ReadElsewhere    Reason = "read_elsewhere"    // the page viewing the conversation acknowledged
 	Read             Reason = "read"              // the agent read it before the push was sent

@@ -1,0 +1,119 @@
+package hub
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"caac-hub/hub/notify"
+	"caac-hub/hub/wire"
+)
+
+// Times of the comparison of what pages show with the store.
+const (
+	checkEvery = 10 * time.Second
+	freshFor   = 3 * time.Second // a new socket is compared each second for as long: the others may not know it yet
+)
+
+// shown is what a page was last told; the outbox's lock guards it.
+type shown struct {
+	version int64 // of its agent's unread
+	agent   int64 // revision of its agent
+	device  int64 // revision of its device
+}
+
+// told notes that the page was told of a version of its agent's unread.
+func (s *socket) told(version int64) {
+	s.out.mu.Lock()
+	s.out.shown.version = max(s.out.shown.version, version)
+	s.out.mu.Unlock()
+}
+
+// toldOf notes that the page was told of its agent or device as they are.
+func (s *socket) toldOf(a notify.Agent, d notify.Device) {
+	s.out.mu.Lock()
+	s.out.shown.agent = max(s.out.shown.agent, a.Rev)
+	s.out.shown.device = max(s.out.shown.device, d.Rev)
+	s.out.mu.Unlock()
+}
+
+// checkLoop compares what pages were told with the store, and tells them the
+// truth where it differs, until ctx ends: what nodes tell each other may be lost.
+func (h *Hub) checkLoop(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	all := time.Now()
+	for {
+		var ss []*socket
+		select {
+		case <-ctx.Done():
+			return
+		case ss = <-h.peers.checks:
+		case now := <-tick.C:
+			ss = h.sockets.all()
+			if now.Sub(all) < checkEvery {
+				ss = slices.DeleteFunc(ss, func(s *socket) bool { return now.Sub(s.since) > freshFor })
+			} else {
+				all = now
+			}
+		}
+		for len(ss) > 0 && ctx.Err() == nil {
+			n := min(len(ss), 500)
+			if err := h.check(ctx, ss[:n]); err != nil && ctx.Err() == nil {
+				h.log.Warn("pages not compared with the store; they will be", "error", err)
+				break
+			}
+			ss = ss[n:]
+		}
+	}
+}
+
+// check compares what sockets' pages were told with the store.
+func (h *Hub) check(ctx context.Context, ss []*socket) error {
+	var ids, deviceIDs []string
+	for _, s := range ss {
+		ids, deviceIDs = append(ids, s.agent), append(deviceIDs, s.device)
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	slices.Sort(deviceIDs)
+	deviceIDs = slices.Compact(deviceIDs)
+	agents, err := h.dir.agentsOf(ctx, ids)
+	if err != nil {
+		return err
+	}
+	devices, err := h.dir.devicesOf(ctx, deviceIDs)
+	if err != nil {
+		return err
+	}
+	versions, err := h.store.Versions(ctx, ids)
+	if err != nil {
+		return err
+	}
+	agentOf, deviceOf := map[string]notify.Agent{}, map[string]notify.Device{}
+	for _, a := range agents {
+		agentOf[a.ID] = a
+	}
+	for _, d := range devices {
+		deviceOf[d.ID] = d
+	}
+	for _, s := range ss {
+		a, d := agentOf[s.agent], deviceOf[s.device]
+		if !slices.ContainsFunc(a.Logins, func(l notify.Login) bool { return l.Device == s.device }) {
+			s.end(wire.CloseLoggedOut, "the login ended")
+			continue
+		}
+		i, _ := slices.BinarySearch(ids, s.agent)
+		s.out.mu.Lock()
+		was := s.out.shown
+		s.out.mu.Unlock()
+		if was.agent == 0 {
+			continue // its welcome is on its way
+		}
+		// Off duty, unread grows silently.
+		if was.agent < a.Rev || was.device < d.Rev || a.OnDuty && was.version < versions[i] {
+			s.truth(ctx)
+		}
+	}
+	return nil
+}
