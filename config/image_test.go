@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -79,5 +80,34 @@ func TestImageRunsInProductionMode(t *testing.T) {
 	}
 	if l.Mode != Production || l.DataDir != "/data" || l.Listen != "0.0.0.0:8080" {
 		t.Errorf("mode %s, data_dir %s, listen %s", l.Mode, l.DataDir, l.Listen)
+	}
+}
+
+func TestImageIsBuiltFromEverythingItNeeds(t *testing.T) {
+	b, err := os.ReadFile("../.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "..").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range strings.Lines(string(out)) {
+		dir, ours := strings.CutPrefix(strings.TrimSpace(pkg), "caac-hub/")
+		if !ours {
+			continue
+		}
+		left := ""
+		for line := range strings.Lines(string(b)) {
+			line = strings.TrimSpace(line)
+			if back, ok := strings.CutPrefix(line, "!"); ok && strings.HasPrefix(dir+"/", back+"/") {
+				left = ""
+			} else if parent := strings.TrimSuffix(line, "/*"); strings.HasPrefix(dir+"/", parent+"/") {
+				left = line
+			}
+		}
+		if left != "" {
+			t.Errorf("the image needs %s, and .dockerignore leaves out %s", dir, left)
+		}
 	}
 }
