@@ -12,6 +12,7 @@ needed=(
 	"libnotify.so.4 libnotify4"
 	"dbus-daemon    dbus-daemon"
 	"redis-server   redis-server"
+	"nginx          nginx"
 	"node           nodejs"
 	"npm            npm"
 )
@@ -38,6 +39,7 @@ versions() {
 		read -r what package <<<"$line"
 		case $what in
 		/* | *.so.*) continue ;;
+		nginx) echo "  $(nginx -v 2>&1)" ;;
 		npm) echo "  npm $(npm --version 2>/dev/null)" ;;
 		node) echo "  node $(node --version)" ;;
 		*) echo "  $("$what" --version </dev/null 2>/dev/null | head -n 1)" ;;
