@@ -30,6 +30,7 @@ var (
 type call struct {
 	ctx   context.Context
 	cmds  []redis.Cmder
+	key   string // says which master they go to
 	write bool
 	size  int64
 	taken atomic.Bool // by the lane, or by the caller that gives up
@@ -43,47 +44,70 @@ type call struct {
 // arguments are strings, []byte or numbers. When ctx ended first the commands
 // may have run, and must not be read.
 func (c *Conn) Do(ctx context.Context, cmds ...redis.Cmder) error {
-	var key []string
-	if c.sharded && len(cmds) > 0 {
-		if args := cmds[0].Args(); len(args) > 1 {
-			if k, ok := args[1].(string); ok {
-				key = []string{k}
-			}
-		}
-	}
-	return c.do(ctx, false, key, cmds...)
-}
-
-func (c *Conn) do(ctx context.Context, write bool, keys []string, cmds ...redis.Cmder) error {
 	if len(cmds) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.callTimeout())
-	defer cancel()
-	l := &call{ctx: ctx, cmds: cmds, write: write, done: make(chan struct{})}
-	for _, cmd := range cmds {
-		n, err := size(cmd)
+	return c.await(ctx, []*call{{cmds: cmds, key: keyOf(cmds[0])}})[0]
+}
+
+// Each is Do for commands that have nothing to do with each other: in a Cluster
+// each is sent to its master without waiting for the others.
+func (c *Conn) Each(ctx context.Context, cmds ...redis.Cmder) error {
+	if !c.sharded {
+		return c.Do(ctx, cmds...)
+	}
+	calls := make([]*call, len(cmds))
+	for i, cmd := range cmds {
+		calls[i] = &call{cmds: []redis.Cmder{cmd}, key: keyOf(cmd)}
+	}
+	for _, err := range c.await(ctx, calls) {
 		if err != nil {
 			return err
 		}
-		l.size += n
 	}
-	if err := c.lanes.put(ctx, l, keys); err != nil {
-		return err
+	return nil
+}
+
+// keyOf is the key of a command that has one key as its first argument.
+func keyOf(cmd redis.Cmder) string {
+	if args := cmd.Args(); len(args) > 1 {
+		key, _ := args[1].(string)
+		return key
+	}
+	return ""
+}
+
+// await sends the calls and returns the error of each.
+func (c *Conn) await(ctx context.Context, calls []*call) []error {
+	ctx, cancel := context.WithTimeout(ctx, c.callTimeout())
+	defer cancel()
+	errs := make([]error, len(calls))
+	for i, l := range calls {
+		l.ctx, l.done = ctx, make(chan struct{})
+		errs[i] = c.lanes.put(l)
+	}
+	for i, l := range calls {
+		if errs[i] == nil {
+			errs[i] = l.wait()
+		}
+	}
+	return errs
+}
+
+func (l *call) wait() error {
+	select {
+	case <-l.done:
+		return l.err
+	case <-l.ctx.Done():
+	}
+	if l.taken.CompareAndSwap(false, true) {
+		return Unavailable(fmt.Errorf("Redis did not get to it: %w", l.ctx.Err()))
 	}
 	select {
 	case <-l.done:
 		return l.err
-	case <-ctx.Done():
-		if l.taken.CompareAndSwap(false, true) {
-			return Unavailable(fmt.Errorf("%w: Redis did not get to it", ctx.Err()))
-		}
-		select {
-		case <-l.done:
-			return l.err
-		default:
-			return Unavailable(ctx.Err())
-		}
+	default:
+		return Unavailable(l.ctx.Err())
 	}
 }
 
@@ -125,25 +149,31 @@ func (ls *lanes) init(c *Conn) {
 	ls.lanes = map[string]chan *call{}
 }
 
-// address returns which lane leads to a key.
-func (ls *lanes) address(ctx context.Context, keys []string) string {
+// address names the lane that leads to a key.
+func (ls *lanes) address(ctx context.Context, key string) string {
 	many, ok := ls.c.client.(*redis.ClusterClient)
-	if !ok || len(keys) == 0 {
+	if !ok || key == "" {
 		return ""
 	}
-	node, err := many.MasterForKey(ctx, keys[0])
+	node, err := many.MasterForKey(ctx, key)
 	if err != nil {
 		return ""
 	}
 	return node.Options().Addr
 }
 
-func (ls *lanes) put(ctx context.Context, l *call, keys []string) error {
-	if ls.queued.Add(l.size) > maxQueued {
-		ls.queued.Add(-l.size)
-		return errFull
+func (ls *lanes) put(l *call) error {
+	for _, cmd := range l.cmds {
+		n, err := size(cmd)
+		if err != nil {
+			return err
+		}
+		l.size += n
 	}
-	err := ls.send(l, ls.address(ctx, keys))
+	err := errFull
+	if ls.queued.Add(l.size) <= maxQueued {
+		err = ls.send(l, ls.address(l.ctx, l.key))
+	}
 	if err != nil {
 		ls.queued.Add(-l.size)
 	}
@@ -153,7 +183,7 @@ func (ls *lanes) put(ctx context.Context, l *call, keys []string) error {
 func (ls *lanes) send(l *call, address string) error {
 	ls.mu.RLock()
 	lane := ls.lanes[address]
-	if lane == nil {
+	if lane == nil && !ls.closed {
 		ls.mu.RUnlock()
 		ls.open(address)
 		ls.mu.RLock()

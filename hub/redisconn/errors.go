@@ -59,42 +59,53 @@ func Unavailable(err error) error {
 	case errors.Is(err, notify.ErrUnavailable):
 		return err
 	}
-	return fmt.Errorf("%w: %w", notify.ErrUnavailable, &cause{words(err), err})
+	said, detail := words(err)
+	return fmt.Errorf("%w: %w", notify.ErrUnavailable, &cause{said, detail, err})
 }
 
 // cause shows its words and keeps the error for errors.Is.
 type cause struct {
-	words string
-	err   error
+	words, detail string
+	err           error
 }
 
-func (c *cause) Error() string { return c.words }
+func (c *cause) Error() string {
+	if c.detail == "" {
+		return c.words
+	}
+	return c.words + ": " + c.detail
+}
+
 func (c *cause) Unwrap() error { return c.err }
 
-func words(err error) string {
+// Public is the part of the error that anyone may read: it names no address.
+func (c *cause) Public() string { return c.words }
+
+// words says what is wrong, and what is for operators only.
+func words(err error) (said, detail string) {
 	text := err.Error()
 	bare := strings.TrimPrefix(text, "ERR Error running script: ")
 	for _, c := range causes {
 		if strings.HasPrefix(bare, c.prefix) || strings.HasPrefix(bare, "-"+c.prefix) {
-			return c.words
+			return c.words, ""
 		}
 	}
 	if w := credentials(err); w != "" {
-		return "Redis: " + w
+		return "Redis: " + w, ""
 	}
 	var op *net.OpError
 	var timeout net.Error
 	switch {
 	case errors.Is(err, ErrReplicas), errors.Is(err, context.Canceled):
-		return text
+		return text, ""
 	case errors.As(err, &op) && op.Op == "dial":
-		return "Redis can't be reached: " + text
+		return "Redis can't be reached", text
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "Redis did not answer in time; a write may have happened"
+		return "Redis did not answer in time; a write may have happened", ""
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &op):
-		return "the connection to Redis broke; a write may have happened"
+		return "the connection to Redis broke; a write may have happened", ""
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
-		return "all connections to Redis are busy"
+		return "all connections to Redis are busy", ""
 	}
-	return "Redis: " + text
+	return "Redis answered an error", text
 }
