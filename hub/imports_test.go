@@ -58,9 +58,14 @@ func wrongArrow(pkg, imp string) string {
 		if ours != "" && ours != "hub/notify" {
 			return "redisconn knows notify alone"
 		}
+	case pkg == "hub/bus":
+		if !std {
+			return "what all buses share imports the standard library"
+		}
 	case adapter(pkg):
-		if ours != "" && ours != "hub/notify" && ours != "hub/redisconn" && !under(ours, pkg) {
-			return "adapters know notify and redisconn, not hub and not each other"
+		shared := ours == "hub/bus" && under(pkg, "hub/bus")
+		if ours != "" && ours != "hub/notify" && ours != "hub/redisconn" && !under(ours, pkg) && !shared {
+			return "adapters know notify, redisconn and what all buses share, not hub and not each other"
 		}
 	case pkg == "hub":
 		if ours != "" && ours != "hub/notify" && ours != "hub/wire" {
@@ -171,6 +176,10 @@ func TestWrongArrowsAreFound(t *testing.T) {
 		{"hub/redisconn", "github.com/redis/go-redis/v9", false},
 		{"hub/store/redis", "caac-hub/hub/store/redis/scripts", false},
 		{"hub/bus/redis", "caac-hub/hub/store/redis", true},
+		{"hub/bus/redis", "caac-hub/hub/bus", false},
+		{"hub/bus/redis", "caac-hub/hub/bus/local", true},
+		{"hub/store/redis", "caac-hub/hub/bus", true},
+		{"hub/bus", "caac-hub/hub/notify", true},
 		{"hub/store/storetest", "caac-hub/hub", false},
 		{"hub/store/storetest", "caac-hub/hub/store/sqlite", true},
 		{"hub/bus/bustest", "caac-hub/hub", false},
