@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -30,9 +31,26 @@ func (s *Server) ready(c echo.Context) error {
 		return nil, s.hub.Ready(ctx)
 	})
 	if err != nil {
-		return &hub.Error{Kind: hub.Unavailable, Code: "not_ready", Message: "messages can't be taken right now", RetryAfter: readyTimeout, Err: err}
+		return NotReady(err)
 	}
 	return ok(c, health{"ready"})
+}
+
+// NotReady is the answer of /readyz while err keeps messages from being taken.
+// It says why as far as anyone may know.
+func NotReady(err error) *hub.Error {
+	e := &hub.Error{Kind: hub.Unavailable, Code: "not_ready", Message: "messages can't be taken right now", RetryAfter: readyTimeout, Err: err}
+	var ours *hub.Error
+	var said interface{ Public() string }
+	switch {
+	case errors.As(err, &said):
+		e.Message += ": " + said.Public()
+	case errors.As(err, &ours):
+		e.Message += ": " + ours.Message
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Message += ": the store does not answer in time"
+	}
+	return e
 }
 
 func (s *Server) showMetrics(c echo.Context) error {
