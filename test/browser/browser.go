@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// patience bounds every single thing asked of a browser. A cold start on a busy
-// machine is the slowest.
-const patience = 30 * time.Second
+// patience bounds every single thing asked of a browser and every wait. It is
+// for a machine where many programs share few processors.
+const patience = time.Minute
 
 // step is how long a wait for something a page does not announce sleeps
 // between looks.
@@ -109,7 +109,7 @@ func (b *Browser) OpenWindow(url string) *Page {
 func (b *Browser) OpenUnfocused(url string) *Page {
 	b.t.Helper()
 	p := b.open(url, InUnfocusedWindow)
-	p.Wait("the page to be visible without focus", 10*time.Second, `document.visibilityState === "visible" && !document.hasFocus()`)
+	p.Wait("the page to be visible without focus", `document.visibilityState === "visible" && !document.hasFocus()`)
 	return p
 }
 
@@ -145,14 +145,14 @@ func (b *Browser) Pages(prefix string) []*Page {
 
 // WaitPage waits for an open page whose URL starts with prefix: one that a
 // click on a notification opens, say.
-func (b *Browser) WaitPage(prefix string, within time.Duration) *Page {
+func (b *Browser) WaitPage(prefix string) *Page {
 	b.t.Helper()
-	for end := time.Now().Add(within); ; time.Sleep(step) {
+	for end := time.Now().Add(patience); ; time.Sleep(step) {
 		if pages := b.Pages(prefix); len(pages) > 0 {
 			return pages[0]
 		}
 		if time.Now().After(end) {
-			b.t.Fatalf("%s: no page %s… within %v", b.name, prefix, within)
+			b.t.Fatalf("%s: no page %s… within %v", b.name, prefix, patience)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package browser_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image/color"
 	"image/png"
 	"net/http"
@@ -40,7 +41,7 @@ func each(t *testing.T, test func(t *testing.T, s *site, b *browser.Browser, fro
 
 func openSite(s *site, b *browser.Browser) *browser.Page {
 	p := b.Open(s.origin + "/")
-	p.Wait("the page's script", 10*time.Second, "window.ready")
+	p.Wait("the page's script", "window.ready")
 	return p
 }
 
@@ -58,7 +59,7 @@ func TestEncryptedPushIsShownClickedReplacedAndGone(t *testing.T) {
 
 		p.Hide()
 		s.mustPush(t, sub, map[string]any{"title": "first", "body": "héllo <b>✓</b> & more", "tag": "t"})
-		n := s.Desktop.WaitNotification(t, "first", 10*time.Second)
+		n := s.Desktop.WaitNotification(t, "first")
 		if n.Body != "héllo <b>✓</b> & more" {
 			t.Errorf("body %q", n.Body)
 		}
@@ -68,29 +69,29 @@ func TestEncryptedPushIsShownClickedReplacedAndGone(t *testing.T) {
 		}
 
 		s.mustPush(t, sub, map[string]any{"title": "second", "tag": "t"})
-		s.Desktop.Wait(t, 10*time.Second, "the second in place of the first", func(shown []desktop.Notification) bool {
+		s.Desktop.Wait(t, "the second in place of the first", func(shown []desktop.Notification) bool {
 			return len(shown) == 1 && shown[0].Title == "second"
 		})
 		s.waitReport(t, "push", "second")
 
-		s.Desktop.Click(t, s.Desktop.WaitNotification(t, "second", time.Second), "")
+		s.Desktop.Click(t, s.Desktop.WaitNotification(t, "second"), "")
 		s.waitReport(t, "click", "second")
-		p.Wait("the click to bring the page to the front", 10*time.Second, `document.visibilityState === "visible"`)
-		s.Desktop.WaitNothing(t, 10*time.Second)
+		p.Wait("the click to bring the page to the front", `document.visibilityState === "visible"`)
+		s.Desktop.WaitNothing(t)
 
 		p.Close()
 		s.mustPush(t, sub, map[string]any{"title": "third", "tag": "t"})
-		n = s.Desktop.WaitNotification(t, "third", 10*time.Second)
+		n = s.Desktop.WaitNotification(t, "third")
 		s.waitReport(t, "push", "third")
 		s.Desktop.Click(t, n, "")
-		p = b.WaitPage(s.origin+"/?opened", 10*time.Second)
+		p = b.WaitPage(s.origin + "/?opened")
 		s.waitReport(t, "click", "third")
 
 		s.mustPush(t, sub, map[string]any{"title": "fourth"})
-		s.Desktop.Dismiss(t, s.Desktop.WaitNotification(t, "fourth", 10*time.Second))
+		s.Desktop.Dismiss(t, s.Desktop.WaitNotification(t, "fourth"))
 		s.waitReport(t, "close", "fourth")
 
-		p.Wait("the page's script", 10*time.Second, "window.ready")
+		p.Wait("the page's script", "window.ready")
 		p.Eval("unsubscribe()", nil)
 		// Chromium tells its push service a moment after it told the page.
 		waitFor(t, "a push after unsubscribe to be answered 410", func() bool {
@@ -111,7 +112,7 @@ func TestPushServiceFailsOnDemandAndHoldsBack(t *testing.T) {
 				t.Errorf("answered %d, not %d", status, want)
 			}
 		}
-		s.Desktop.Dismiss(t, s.Desktop.WaitNotification(t, "after faults", 10*time.Second))
+		s.Desktop.Dismiss(t, s.Desktop.WaitNotification(t, "after faults"))
 		if status := s.push(t, stranger(sub), nil); status != http.StatusGone {
 			t.Errorf("an unknown endpoint was answered %d", status)
 		}
@@ -124,7 +125,7 @@ func TestPushServiceFailsOnDemandAndHoldsBack(t *testing.T) {
 			t.Errorf("shown while held: %s", desktop.Describe(shown))
 		}
 		front.Release()
-		s.Desktop.WaitNotification(t, "held and newer", 10*time.Second)
+		s.Desktop.WaitNotification(t, "held and newer")
 		for _, n := range s.Desktop.History() {
 			if n.Title == "held" {
 				t.Error("the push that was replaced was delivered")
@@ -142,7 +143,7 @@ func TestFrozenBrowserShowsThePushWhenItThaws(t *testing.T) {
 			t.Errorf("a frozen browser shows %s", desktop.Describe(shown))
 		}
 		b.Thaw()
-		s.Desktop.WaitNotification(t, "thawed", 10*time.Second)
+		s.Desktop.WaitNotification(t, "thawed")
 	})
 }
 
@@ -150,9 +151,10 @@ func TestPushForAClosedBrowserIsShownAfterRestartWithoutAPage(t *testing.T) {
 	each(t, func(t *testing.T, s *site, b *browser.Browser, _ *pushservice.Front) {
 		sub := subscribe(t, s, openSite(s, b))
 		b.Quit()
+		waitFor(t, "the push service to know that the browser is away", func() bool { return s.Google.Browsers()+s.Mozilla.Browsers() == 0 })
 		s.mustPush(t, sub, map[string]any{"title": "while closed"})
 		b.Restart()
-		s.Desktop.WaitNotification(t, "while closed", 30*time.Second)
+		s.Desktop.WaitNotification(t, "while closed")
 	})
 }
 
@@ -200,7 +202,7 @@ func TestPageIsHiddenShownTypedClickedAndPhotographed(t *testing.T) {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -223,12 +225,12 @@ func TestNativePromptIsAnswered(t *testing.T) {
 	for allow, want := range map[bool]string{true: "granted", false: "denied"} {
 		p.SetNotifications(browser.Prompt)
 		p.Gesture("void (window.answer = null, Notification.requestPermission().then((a) => { window.answer = a }))", nil)
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		if err := b.Driver().(*firefox.Driver).AnswerPrompt(ctx, allow); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
-		p.Wait("the answer "+want, 10*time.Second, `window.answer === "`+want+`"`)
+		p.Wait("the answer "+want, `window.answer === "`+want+`"`)
 	}
 }
 
@@ -237,10 +239,10 @@ func TestUnfocusedWindowIsVisibleAndOfTwoTabsOnlyTheFrontOneHasFocus(t *testing.
 		const visible, focused = `document.visibilityState === "visible"`, `document.hasFocus()`
 		first := openSite(s, b)
 		b.OpenUnfocused(s.origin + "/")
-		first.Wait("the first page to keep its focus", 10*time.Second, visible+" && "+focused)
+		first.Wait("the first page to keep its focus", visible+" && "+focused)
 		second := b.Open(s.origin + "/")
-		second.Wait("the second tab to have the focus", 10*time.Second, visible+" && "+focused)
-		first.Wait("the first tab to be hidden without focus", 10*time.Second, "!("+visible+") && !"+focused)
+		second.Wait("the second tab to have the focus", visible+" && "+focused)
+		first.Wait("the first tab to be hidden without focus", "!("+visible+") && !"+focused)
 	})
 }
 
@@ -250,7 +252,7 @@ func TestInstalledAppShowsItsBadge(t *testing.T) {
 	p := openSite(s, b)
 	sub := subscribe(t, s, p)
 	driver := b.Driver().(*chromium.Driver)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	app, err := driver.Install(ctx, s.origin+"/")
 	if err != nil {
@@ -262,9 +264,13 @@ func TestInstalledAppShowsItsBadge(t *testing.T) {
 	for _, n := range []int{3, 7, 0} {
 		s.mustPush(t, sub, map[string]any{"title": "badge", "tag": "badge", "badge": n})
 		s.waitReport(t, "push", "badge")
-		if got, err := driver.Badge(ctx, s.origin+"/"); err != nil || got != n {
-			t.Errorf("badge %d (%v), not %d", got, err, n)
-		}
+		waitFor(t, fmt.Sprintf("a badge of %d", n), func() bool {
+			got, err := driver.Badge(ctx, s.origin+"/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got == n
+		})
 	}
 }
 

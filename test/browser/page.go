@@ -98,13 +98,13 @@ func (p *Page) URL() (url string) {
 // WaitElement waits for an element a CSS selector finds.
 func (p *Page) WaitElement(selector string) {
 	p.t.Helper()
-	p.Wait("the element "+selector, 10*time.Second, "!!document.querySelector("+strconv.Quote(selector)+")")
+	p.Wait("the element "+selector, "!!document.querySelector("+strconv.Quote(selector)+")")
 }
 
 // Wait waits until a JavaScript expression is truthy. What names what is waited for.
-func (p *Page) Wait(what string, within time.Duration, expression string) {
+func (p *Page) Wait(what string, expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var failure error
 	for {
@@ -118,14 +118,14 @@ func (p *Page) Wait(what string, within time.Duration, expression string) {
 		select {
 		case <-time.After(step):
 		case <-ctx.Done():
-			p.t.Fatalf("%s: waited %v in vain for %s: %.200s (last: %v); pages said: %v; %s", p.b.name, within, what, expression, failure, p.b.Problems(), p.looks())
+			p.t.Fatalf("%s: waited %v in vain for %s: %.200s (last: %v); pages said: %v; %s", p.b.name, patience, what, expression, failure, p.b.Problems(), p.looks())
 		}
 	}
 }
 
 // looks tells what a person would see of the page.
 func (p *Page) looks() string {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	value, err := p.tab.Eval(ctx, `[location.href, document.visibilityState, Notification.permission, document.title, document.body.innerText].join("\n")`, false)
 	if err != nil {
@@ -150,7 +150,7 @@ func (p *Page) Hide() {
 	if err != nil {
 		p.t.Fatalf("%s: hide: %v", p.b.name, err)
 	}
-	p.Wait("the page to be hidden", 10*time.Second, `document.visibilityState === "hidden"`)
+	p.Wait("the page to be hidden", `document.visibilityState === "hidden"`)
 }
 
 // Show looks at the page again.
@@ -161,7 +161,7 @@ func (p *Page) Show() {
 	if err := p.tab.Activate(ctx); err != nil {
 		p.t.Fatalf("%s: show: %v", p.b.name, err)
 	}
-	p.Wait("the page to be visible", 10*time.Second, `document.visibilityState === "visible"`)
+	p.Wait("the page to be visible", `document.visibilityState === "visible"`)
 }
 
 // Close closes the page, and what Hide put in front of it.
@@ -206,7 +206,7 @@ func (p *Page) SetNotifications(state Permission) {
 	if state == Prompt {
 		want = `"default"`
 	}
-	p.Wait("the permission to be "+string(state), 10*time.Second, "Notification.permission === "+want)
+	p.Wait("the permission to be "+string(state), "Notification.permission === "+want)
 }
 
 // Screenshot is a picture of the page as PNG.

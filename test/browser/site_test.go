@@ -21,6 +21,8 @@ import (
 	"caac-hub/test/world"
 )
 
+const patience = time.Minute
+
 // site is a page with a service worker and a sender of encrypted pushes.
 type site struct {
 	*world.World
@@ -107,7 +109,7 @@ func (s *site) mustPush(t *testing.T, to webpush.Subscription, payload map[strin
 
 func (s *site) waitReport(t *testing.T, kind, title string) {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for {
 		select {
 		case r := <-s.reports:

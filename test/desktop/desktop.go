@@ -37,6 +37,10 @@ const (
 	closedByCall = 3
 )
 
+// patience is how long a test waits for what must come, also where many programs
+// share few processors.
+const patience = time.Minute
+
 // Notification is what a browser asked to be shown.
 type Notification struct {
 	ID       uint32
@@ -163,9 +167,9 @@ func (d *Desktop) History() []Notification {
 }
 
 // Wait waits until ok holds of what is on screen.
-func (d *Desktop) Wait(t testing.TB, within time.Duration, what string, ok func(shown []Notification) bool) {
+func (d *Desktop) Wait(t testing.TB, what string, ok func(shown []Notification) bool) {
 	t.Helper()
-	timeout := time.After(within)
+	timeout := time.After(patience)
 	for {
 		d.mu.Lock()
 		changed := d.changed
@@ -177,16 +181,16 @@ func (d *Desktop) Wait(t testing.TB, within time.Duration, what string, ok func(
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("waited %v in vain for %s; on screen: %s", within, what, Describe(shown))
+			t.Fatalf("waited %v in vain for %s; on screen: %s", patience, what, Describe(shown))
 		}
 	}
 }
 
 // WaitNotification waits for a notification with this title on screen.
-func (d *Desktop) WaitNotification(t testing.TB, title string, within time.Duration) Notification {
+func (d *Desktop) WaitNotification(t testing.TB, title string) Notification {
 	t.Helper()
 	var found Notification
-	d.Wait(t, within, fmt.Sprintf("the notification %q", title), func(shown []Notification) bool {
+	d.Wait(t, fmt.Sprintf("the notification %q", title), func(shown []Notification) bool {
 		for _, n := range shown {
 			if n.Title == title {
 				found = n
@@ -199,9 +203,9 @@ func (d *Desktop) WaitNotification(t testing.TB, title string, within time.Durat
 }
 
 // WaitNothing waits until nothing is on screen.
-func (d *Desktop) WaitNothing(t testing.TB, within time.Duration) {
+func (d *Desktop) WaitNothing(t testing.TB) {
 	t.Helper()
-	d.Wait(t, within, "an empty screen", func(shown []Notification) bool { return len(shown) == 0 })
+	d.Wait(t, "an empty screen", func(shown []Notification) bool { return len(shown) == 0 })
 }
 
 // Click clicks the notification itself, or with a label one of its buttons.

@@ -39,7 +39,7 @@ func receive(t *testing.T, signals chan *dbus.Signal, member string) *dbus.Signa
 			if s.Name == name+"."+member {
 				return s
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("no %s", member)
 		}
 	}
@@ -52,7 +52,7 @@ func TestNewerNotificationReplacesTheOlder(t *testing.T) {
 	if second := notify(first, "two", "body"); second != first {
 		t.Errorf("replaced %d got the id %d", first, second)
 	}
-	d.WaitNotification(t, "two", 10*time.Second)
+	d.WaitNotification(t, "two")
 	if shown := d.Shown(); len(shown) != 1 || shown[0].Title != "two" || shown[0].Replaces != first {
 		t.Errorf("on screen: %s", Describe(shown))
 	}
@@ -65,7 +65,7 @@ func TestClickReachesTheApp(t *testing.T) {
 	d := Start(t)
 	notify, signals := app(t, d)
 	id := notify(0, "one", "body", "default", "Open", "k1", "Reply")
-	n := d.WaitNotification(t, "one", 10*time.Second)
+	n := d.WaitNotification(t, "one")
 	d.Click(t, n, "Reply")
 	if s := receive(t, signals, "ActionInvoked"); s.Body[0] != id || s.Body[1] != "k1" {
 		t.Errorf("got %v", s.Body)
@@ -80,11 +80,11 @@ func TestDismissedNotificationIsGoneAndTold(t *testing.T) {
 	d := Start(t)
 	notify, signals := app(t, d)
 	id := notify(0, "one", "body")
-	d.Dismiss(t, d.WaitNotification(t, "one", 10*time.Second))
+	d.Dismiss(t, d.WaitNotification(t, "one"))
 	if s := receive(t, signals, "NotificationClosed"); s.Body[0] != id || s.Body[1] != uint32(closedByUser) {
 		t.Errorf("got %v", s.Body)
 	}
-	d.WaitNothing(t, 10*time.Second)
+	d.WaitNothing(t)
 }
 
 func TestBodyIsPlainTextWithoutWhatChromiumAdds(t *testing.T) {

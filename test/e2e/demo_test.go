@@ -6,7 +6,6 @@ import (
 	"context"
 	"strconv"
 	"testing"
-	"time"
 
 	"caac-hub/hub/notify"
 	"caac-hub/test/browser"
@@ -22,7 +21,7 @@ func TestFirstMinuteOfTheDemo(t *testing.T) {
 			"push: the page is open, but hidden",
 			"push: no page is open",
 		} {
-			stage.Wait("the reason "+says, 15*time.Second, `[...document.querySelectorAll("#timeline > li")].filter((li) => li.innerText.includes(`+strconv.Quote(says)+`)).length === 1`)
+			stage.Wait("the reason "+says, `[...document.querySelectorAll("#timeline > li")].filter((li) => li.innerText.includes(`+strconv.Quote(says)+`)).length === 1`)
 		}
 		for _, m := range b.Problems() {
 			s.t.Errorf("a page said: %v", m)
@@ -36,40 +35,40 @@ func (s *story) firstMinute(b *browser.Browser) (stage, mei *browser.Page) {
 	s.t.Helper()
 	stage = b.Open(s.hub + "/")
 	clickOn(stage, "Open Mei")
-	mei = b.WaitPage(s.hub+"/agent/mei", 15*time.Second)
+	mei = b.WaitPage(s.hub + "/agent/mei")
 	s.grantByHand(b, mei)
 	// At once: a test waits for the subscription that is under way.
 	clickOn(mei, "Push test")
-	s.Desktop.WaitNotification(s.t, "Push test", 20*time.Second)
-	mei.Wait("the delay of the test", 15*time.Second, `/received after \d+(\.\d+)? s/i.test(document.querySelector("#test-result").innerText)`)
-	mei.Wait("the state of push", 5*time.Second, `document.body.innerText.includes("Push reaches this device")`)
+	s.Desktop.WaitNotification(s.t, "Push test")
+	mei.Wait("the delay of the test", `/received after \d+(\.\d+)? s/i.test(document.querySelector("#test-result").innerText)`)
+	mei.Wait("the state of push", `document.body.innerText.includes("Push reaches this device")`)
 	clickOn(mei, "My profile")
 
 	(&agent{mei, s, "mei"}).waitPresence(notify.Active)
 	clickOn(mei, "now")
-	mei.Wait("the count in the title", 10*time.Second, `document.title === "(1) CAAC"`)
-	mei.Wait("a toast", 5*time.Second, `[...document.querySelectorAll("[role=status]")].some((host) => host.shadowRoot?.textContent.includes("Where is my parcel?"))`)
-	mei.Wait("the reason in words", 10*time.Second, `document.querySelector("#write-result").innerText.includes("in the page only: you are looking at it")`)
+	mei.Wait("the count in the title", `document.title === "(1) CAAC"`)
+	mei.Wait("a toast", `[...document.querySelectorAll("[role=status]")].some((host) => host.shadowRoot?.textContent.includes("Where is my parcel?"))`)
+	mei.Wait("the reason in words", `document.querySelector("#write-result").innerText.includes("in the page only: you are looking at it")`)
 
 	clickOn(mei, "in 5 s")
-	mei.Wait("the promise", 5*time.Second, `document.querySelector("#write-result").innerText.startsWith("Comes in 5 s")`)
+	mei.Wait("the promise", `document.querySelector("#write-result").innerText.startsWith("Comes in 5 s")`)
 	mei.Hide()
-	n := s.Desktop.WaitNotification(s.t, "Ada", 20*time.Second)
+	n := s.Desktop.WaitNotification(s.t, "Ada")
 	s.Desktop.Click(s.t, n, "")
-	mei.Wait("the click to open the chat", 10*time.Second, `document.visibilityState === "visible" && document.querySelectorAll("#lines li").length === 2`)
-	mei.Wait("the chat to be read", 10*time.Second, `document.title === "CAAC"`)
+	mei.Wait("the click to open the chat", `document.visibilityState === "visible" && document.querySelectorAll("#lines li").length === 2`)
+	mei.Wait("the chat to be read", `document.title === "CAAC"`)
 
 	clickOn(mei, "in 5 s")
-	mei.Wait("the promise", 5*time.Second, `document.querySelector("#write-result").innerText.startsWith("Comes in 5 s")`)
+	mei.Wait("the promise", `document.querySelector("#write-result").innerText.startsWith("Comes in 5 s")`)
 	mei.Close()
-	n = s.Desktop.WaitNotification(s.t, "Ada", 20*time.Second)
+	n = s.Desktop.WaitNotification(s.t, "Ada")
 	s.Desktop.Click(s.t, n, "")
-	mei = b.WaitPage(s.hub+"/agent/mei?conversation=", 15*time.Second)
-	mei.Wait("the click to open the chat", 15*time.Second, `document.querySelectorAll("#lines li").length === 3`)
+	mei = b.WaitPage(s.hub + "/agent/mei?conversation=")
+	mei.Wait("the click to open the chat", `document.querySelectorAll("#lines li").length === 3`)
 
 	stage.Show()
-	stage.Wait("three messages, all ended", 15*time.Second, `document.querySelectorAll("#timeline > li").length === 3 && !document.querySelector("#timeline").innerText.includes("on its way")`)
-	stage.Wait("every step to be done", 10*time.Second, `document.querySelectorAll("#steps li.done").length === 6`)
+	stage.Wait("three messages, all ended", `document.querySelectorAll("#timeline > li").length === 3 && !document.querySelector("#timeline").innerText.includes("on its way")`)
+	stage.Wait("every step to be done", `document.querySelectorAll("#steps li.done").length === 6`)
 	return stage, mei
 }
 
@@ -77,11 +76,11 @@ func (s *story) firstMinute(b *browser.Browser) (stage, mei *browser.Page) {
 // "My profile" open.
 func (s *story) grantByHand(b *browser.Browser, mei *browser.Page) {
 	s.t.Helper()
-	mei.Wait("the page to be connected", 15*time.Second, `document.readyState === "complete" && !document.querySelector("#duty").disabled`)
-	mei.Wait("the banner", 5*time.Second, `document.querySelector("#banner").checkVisibility()`)
+	mei.Wait("the page to be connected", `document.readyState === "complete" && !document.querySelector("#duty").disabled`)
+	mei.Wait("the banner", `document.querySelector("#banner").checkVisibility()`)
 	if driver, ok := b.Driver().(*firefox.Driver); ok {
 		clickOn(mei, "Grant browser notification")
-		ctx, cancel := context.WithTimeout(s.t.Context(), 15*time.Second)
+		ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 		defer cancel()
 		if err := driver.AnswerPrompt(ctx, true); err != nil {
 			s.t.Fatal(err)
@@ -93,12 +92,12 @@ func (s *story) grantByHand(b *browser.Browser, mei *browser.Page) {
 		clickOn(mei, "My profile")
 		clickOn(mei, "Turn push on here")
 	}
-	mei.Wait("the state in words", 15*time.Second, `document.querySelector("#permission-words").innerText === "Browser notification is granted."`)
+	mei.Wait("the state in words", `document.querySelector("#permission-words").innerText === "Browser notification is granted."`)
 }
 
 // clickOn clicks the button or link that says so.
 func clickOn(p *browser.Page, says string) {
 	found := `[...document.querySelectorAll("button, a")].find((e) => e.checkVisibility() && !e.disabled && e.textContent.trim() === ` + strconv.Quote(says) + `)`
-	p.Wait("the button "+says, 10*time.Second, found)
+	p.Wait("the button "+says, found)
 	p.Gesture(found+`.click()`, nil)
 }

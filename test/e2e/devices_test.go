@@ -5,7 +5,6 @@ package e2e
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"caac-hub/hub/notify"
 	"caac-hub/test/browser"
@@ -32,12 +31,12 @@ func TestReadOnOneDeviceClearsCountAndNotificationOnTheOther(t *testing.T) {
 	s.message("c1", "mei", "hello")
 	phone.waitCount(1)
 	laptop.waitCount(1)
-	s.Desktop.WaitNotification(t, "Contact", 10*time.Second)
+	s.Desktop.WaitNotification(t, "Contact")
 
 	laptop.Eval(`caac.client.read("c1", 1)`, nil)
 	phone.waitCount(0)
 	laptop.waitCount(0)
-	s.Desktop.WaitNothing(t, 10*time.Second)
+	s.Desktop.WaitNothing(t)
 }
 
 func TestTwoAgentsOnOneDeviceBothRing(t *testing.T) {
@@ -50,7 +49,7 @@ func TestTwoAgentsOnOneDeviceBothRing(t *testing.T) {
 		mei.waitPresence(notify.Hidden)
 
 		s.toTeam("c1", "hello")
-		s.Desktop.Wait(s.t, 10*time.Second, "a notification for each agent", func(shown []desktop.Notification) bool {
+		s.Desktop.Wait(s.t, "a notification for each agent", func(shown []desktop.Notification) bool {
 			return slices.Equal(titles(shown), []string{"Contact · Ken", "Contact · Mei"})
 		})
 
@@ -59,8 +58,8 @@ func TestTwoAgentsOnOneDeviceBothRing(t *testing.T) {
 				s.Desktop.Click(s.t, n, "")
 			}
 		}
-		mei.Wait("the click to lead to Mei's page", 10*time.Second, `document.visibilityState === "visible" && caac.opened.includes("c1")`)
-		ken.Wait("Ken's page to stay as it is", 10*time.Second, `document.visibilityState === "hidden" && caac.opened.length === 0`)
+		mei.Wait("the click to lead to Mei's page", `document.visibilityState === "visible" && caac.opened.includes("c1")`)
+		ken.Wait("Ken's page to stay as it is", `document.visibilityState === "hidden" && caac.opened.length === 0`)
 	})
 }
 
@@ -72,7 +71,7 @@ func TestViewingTheChatOnTheDesktopKeepsThePhoneSilent(t *testing.T) {
 	laptop := s.open(s.Chromium(), "mei")
 	laptop.grant()
 	laptop.look("c1")
-	s.wait("the hub to know what Mei views", 10*time.Second, func() bool {
+	s.wait("the hub to know what Mei views", func() bool {
 		var info struct{ Logins []struct{ Viewing string } }
 		s.call("GET", "/v1/agents/mei", nil, &info)
 		return slices.ContainsFunc(info.Logins, func(l struct{ Viewing string }) bool { return l.Viewing == "c1" })
@@ -91,7 +90,7 @@ func TestViewingTheChatOnTheDesktopKeepsThePhoneSilent(t *testing.T) {
 
 	// Another conversation is not what Mei looks at: the phone rings.
 	s.message("c2", "mei", "other")
-	s.Desktop.WaitNotification(t, "Contact", 10*time.Second)
+	s.Desktop.WaitNotification(t, "Contact")
 	if all := s.Desktop.History(); len(all) != 1 || all[0].Body != "other" {
 		t.Errorf("shown: %s", desktop.Describe(all))
 	}

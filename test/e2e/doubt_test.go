@@ -22,13 +22,13 @@ func TestFrozenBrowserThatClaimsToBeActiveIsPushedWithinFourSeconds(t *testing.T
 		if b.Name() == "chromium" {
 			requests = s.Google.Front
 		}
-		pushed := requests.WaitRequests(s.t, 1, 10*time.Second)[0]
+		pushed := requests.WaitRequests(s.t, 1)[0]
 		if took := pushed.At.Sub(posted); took > 4*time.Second {
 			s.t.Errorf("the push came %v after the message", took)
 		}
 		s.wantEnd(m, notify.Push, notify.Unconfirmed, notify.PushAccepted)
 		b.Thaw()
-		s.Desktop.WaitNotification(s.t, "Contact", 10*time.Second)
+		s.Desktop.WaitNotification(s.t, "Contact")
 	})
 }
 
@@ -37,7 +37,7 @@ func TestPushTestShowsItsDelay(t *testing.T) {
 		mei := s.open(b, "mei")
 		mei.grant()
 		s.duty("mei", false) // a test goes past it, and says so
-		mei.Wait("the page to be off duty", 10*time.Second, "caac.onDuty === false")
+		mei.Wait("the page to be off duty", "caac.onDuty === false")
 		var result struct {
 			Accepted       bool
 			ReceivedMillis *int
@@ -50,6 +50,6 @@ func TestPushTestShowsItsDelay(t *testing.T) {
 		if len(result.Silenced) == 0 || result.Silenced[0] != string(notify.OffDuty) {
 			s.t.Errorf("a real message would be silenced by %q, want %q first", result.Silenced, notify.OffDuty)
 		}
-		s.Desktop.WaitNotification(s.t, "Push test", 10*time.Second)
+		s.Desktop.WaitNotification(s.t, "Push test")
 	})
 }

@@ -89,7 +89,7 @@ func TestWorkerShowsOneNotificationForAnyGarbage(t *testing.T) {
 		for i, payload := range garbage {
 			s.push(sender, sub, payload)
 			shown++
-			s.Desktop.Wait(s.t, 10*time.Second, fmt.Sprintf("a notification for %.60q, number %d", payload, i), func([]desktop.Notification) bool {
+			s.Desktop.Wait(s.t, fmt.Sprintf("a notification for %.60q, number %d", payload, i), func([]desktop.Notification) bool {
 				return len(s.Desktop.History()) >= shown
 			})
 			if n := len(s.Desktop.History()); n != shown {
@@ -121,12 +121,12 @@ func TestNoPushWaitsForAnothersReceipt(t *testing.T) {
 		for i, title := range []string{"first", "second"} {
 			s.push(sender, sub, fmt.Sprintf(`{"notification":{"title":%q,"tag":%[1]q,"navigate":%q,"data":{"id":%[1]q,"kind":"message","agent":"mei","device":"d",
 				"generation":1,"badges":[],"receipt":"x","receipts":%[3]q}}}`, title, s.caac+"/", silent.URL+"/v1/receipts"))
-			s.Desktop.Wait(s.t, 10*time.Second, "the "+title+" notification while no receipt is answered", func([]desktop.Notification) bool {
+			s.Desktop.Wait(s.t, "the "+title+" notification while no receipt is answered", func([]desktop.Notification) bool {
 				return len(s.Desktop.History()) > i
 			})
 			select {
 			case <-asked:
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				s.t.Fatalf("no receipt of the %s notification was posted", title)
 			}
 		}

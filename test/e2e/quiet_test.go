@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"caac-hub/hub/notify"
 	"caac-hub/test/browser"
@@ -19,7 +18,7 @@ func TestOffDutyRingsNothingAndOnDutyShowsTheTrueCount(t *testing.T) {
 		mei.grant()
 		mei.hide()
 		s.duty("mei", false)
-		mei.Wait("the page to be off duty", 10*time.Second, "caac.onDuty === false")
+		mei.Wait("the page to be off duty", "caac.onDuty === false")
 		for i := range 3 {
 			s.wantEnd(s.message("c"+strconv.Itoa(i), "mei", "hello"), notify.None, notify.OffDuty, notify.EndNone)
 		}
@@ -29,7 +28,7 @@ func TestOffDutyRingsNothingAndOnDutyShowsTheTrueCount(t *testing.T) {
 		mei.waitCount(3)
 		// A message that does ring proves that nothing before it is still under way.
 		m := s.message("c9", "mei", "now")
-		s.Desktop.WaitNotification(s.t, "Contact", 10*time.Second)
+		s.Desktop.WaitNotification(s.t, "Contact")
 		s.wantEnd(m, notify.Push, notify.PageHidden, notify.PushAccepted)
 		if all := s.Desktop.History(); len(all) != 1 {
 			s.t.Errorf("shown: %s", desktop.Describe(all))
@@ -43,11 +42,11 @@ func TestBurstRingsOnceAndOnceMoreToSum(t *testing.T) {
 		mei.grant()
 		mei.hide()
 		refs := []notify.Ref{s.message("c1", "mei", "message 1")}
-		s.Desktop.WaitNotification(s.t, "Contact", 10*time.Second)
+		s.Desktop.WaitNotification(s.t, "Contact")
 		for i := range 4 {
 			refs = append(refs, s.message("c1", "mei", "message "+strconv.Itoa(i+2)))
 		}
-		s.Desktop.Wait(s.t, 15*time.Second, "the ring that tells of the other four", func(shown []desktop.Notification) bool {
+		s.Desktop.Wait(s.t, "the ring that tells of the other four", func(shown []desktop.Notification) bool {
 			return len(shown) == 1 && strings.HasPrefix(shown[0].Body, "4 new messages")
 		})
 		ends := map[notify.End]int{}
@@ -78,7 +77,7 @@ func TestVisibleWindowWithoutFocusRaisesTheNotificationItself(t *testing.T) {
 		mei.waitPresence(notify.Visible)
 
 		m := s.message("c1", "mei", "over here")
-		s.Desktop.WaitNotification(s.t, "Contact", 10*time.Second)
+		s.Desktop.WaitNotification(s.t, "Contact")
 		s.wantEnd(m, notify.Local, notify.VisibleUnfocused, notify.Acknowledged)
 		if n := len(s.Google.Requests()) + len(s.Mozilla.Requests()); n != 0 {
 			s.t.Errorf("%d pushes were sent", n)

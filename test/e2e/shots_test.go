@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"caac-hub/test/browser"
 )
@@ -27,7 +26,7 @@ func TestShots(t *testing.T) {
 		}
 		t.Log(filepath.Join("test/e2e", file))
 	}
-	stage.Wait("the preview to know that Mei looks elsewhere", 10*time.Second, `document.querySelector("#preview").innerText.includes("hidden")`)
+	stage.Wait("the preview to know that Mei looks elsewhere", `document.querySelector("#preview").innerText.includes("hidden")`)
 	save("../../docs/stage.png", stage, browser.Shot{Width: 1280, Height: 1030})
 	all := func(name string, p *browser.Page) {
 		for _, shot := range []browser.Shot{
@@ -45,12 +44,12 @@ func TestShots(t *testing.T) {
 	mei.Show()
 	all("agent", mei)
 	clickOn(mei, "My profile")
-	mei.Wait("the devices", 10*time.Second, `document.querySelectorAll("#devices li").length > 0`)
+	mei.Wait("the devices", `document.querySelectorAll("#devices li").length > 0`)
 	all("profile", mei)
 	clickOn(mei, "My profile")
 	mei.Navigate(s.hub + "/agent/mei")
 	clickOn(mei, "now")
-	mei.Wait("a toast", 10*time.Second, `document.querySelector("#toasts").firstChild?.shadowRoot.textContent`)
-	mei.Wait("the reason in words", 10*time.Second, `document.querySelector("#write-result").innerText.includes("looking at it")`)
+	mei.Wait("a toast", `document.querySelector("#toasts").firstChild?.shadowRoot.textContent`)
+	mei.Wait("the reason in words", `document.querySelector("#write-result").innerText.includes("looking at it")`)
 	all("toast", mei)
 }

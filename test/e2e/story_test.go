@@ -182,7 +182,7 @@ func (s *story) open(b *browser.Browser, id string) *agent {
 
 func (a *agent) waitConnected() {
 	a.s.t.Helper()
-	a.Wait("the page to be connected", 15*time.Second, `window.caac?.state === "online"`)
+	a.Wait("the page to be connected", `window.caac?.state === "online"`)
 }
 
 // grant is the person allowing notifications from the page's banner, and the
@@ -207,7 +207,7 @@ func (a *agent) waitCount(n int) {
 	if n > 0 {
 		title = fmt.Sprintf("(%d) CAAC", n)
 	}
-	a.Wait(fmt.Sprintf("a count of %d", n), 10*time.Second, fmt.Sprintf("(caac.counts?.total ?? 0) === %d && document.title === %q", n, title))
+	a.Wait(fmt.Sprintf("a count of %d", n), fmt.Sprintf("(caac.counts?.total ?? 0) === %d && document.title === %q", n, title))
 }
 
 // look makes the page view a conversation.
@@ -219,7 +219,7 @@ func (a *agent) look(conversation string) {
 // waitPresence waits until the hub sees one of the agent's logins so.
 func (a *agent) waitPresence(want notify.Presence) {
 	a.s.t.Helper()
-	a.s.wait(fmt.Sprintf("%s to be %s", a.id, want), 20*time.Second, func() bool {
+	a.s.wait(fmt.Sprintf("%s to be %s", a.id, want), func() bool {
 		var info struct{ Logins []struct{ Presence string } }
 		a.s.call("GET", "/v1/agents/"+a.id, nil, &info)
 		for _, l := range info.Logins {
@@ -279,7 +279,7 @@ func (s *story) post(m hub.MessageInput) notify.Ref {
 func (s *story) waitEnds(ref notify.Ref) []notify.Delivery {
 	s.t.Helper()
 	var trace hub.Trace
-	s.wait("the end of message "+ref.Message, 15*time.Second, func() bool {
+	s.wait("the end of message "+ref.Message, func() bool {
 		trace = hub.Trace{}
 		s.call("GET", "/v1/traces/"+url.PathEscape(ref.Conversation)+"/"+url.PathEscape(ref.Message), nil, &trace)
 		return !trace.Pending
@@ -297,11 +297,15 @@ func (s *story) wantEnd(ref notify.Ref, channel notify.Channel, reason notify.Re
 	}
 }
 
-func (s *story) wait(what string, within time.Duration, ok func() bool) {
+// patience is how long a story waits for what must come, also where many
+// programs share few processors.
+const patience = time.Minute
+
+func (s *story) wait(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(within); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("waited %v in vain for %s", within, what)
+			s.t.Fatalf("waited %v in vain for %s", patience, what)
 		}
 	}
 }

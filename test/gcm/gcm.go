@@ -96,6 +96,13 @@ func (s *Server) Flags() []string {
 	}
 }
 
+// Browsers is how many browsers are connected.
+func (s *Server) Browsers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
+}
+
 // Disconnect cuts every browser off; they come back by themselves.
 func (s *Server) Disconnect() {
 	s.mu.Lock()

@@ -109,6 +109,13 @@ func (s *Server) Preferences() map[string]any {
 	}
 }
 
+// Browsers is how many browsers are connected.
+func (s *Server) Browsers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sockets)
+}
+
 // Disconnect cuts every browser off; they come back by themselves.
 func (s *Server) Disconnect() {
 	s.mu.Lock()
@@ -132,6 +139,8 @@ func (s *Server) Forget() {
 type socket struct {
 	conn  *websocket.Conn
 	agent string
+
+	mu sync.Mutex // held to write
 }
 
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
@@ -164,12 +173,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 func (s *Server) answer(ctx context.Context, k *socket, m message) error {
 	switch m.Type {
 	case "hello":
-		for _, reply := range s.enter(k, m) {
-			if err := k.write(ctx, reply); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.enter(ctx, k, m)
 	case "register":
 		token := rand.Text() + rand.Text()
 		s.mu.Lock()
@@ -191,10 +195,12 @@ func (s *Server) answer(ctx context.Context, k *socket, m message) error {
 	return nil
 }
 
-// enter connects a browser and returns its greeting and what waited for it.
-func (s *Server) enter(k *socket, hello message) []message {
+// enter connects a browser, greets it and sends what waited for it. A push that
+// comes meanwhile goes out behind that: before the greeting it would be lost.
+func (s *Server) enter(ctx context.Context, k *socket, hello message) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	k.agent = hello.UserAgent
 	if k.agent == "" || s.forget {
 		k.agent = rand.Text()
@@ -203,8 +209,14 @@ func (s *Server) enter(k *socket, hello message) []message {
 	s.sockets[k.agent] = k
 	waiting := s.waiting[k.agent]
 	delete(s.waiting, k.agent)
+	s.mu.Unlock()
 	greeting := message{Type: "hello", UserAgent: k.agent, Status: 200, UseWebPush: true, Broadcasts: map[string]string{}}
-	return append([]message{greeting}, waiting...)
+	for _, m := range append([]message{greeting}, waiting...) {
+		if err := k.writeLocked(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Server) leave(k *socket) {
@@ -258,6 +270,12 @@ func (s *Server) waitLocked(agent string, m message) {
 }
 
 func (k *socket) write(ctx context.Context, m message) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.writeLocked(ctx, m)
+}
+
+func (k *socket) writeLocked(ctx context.Context, m message) error {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err

@@ -43,6 +43,10 @@ type Answer struct {
 	Until <-chan struct{}
 }
 
+// patience is how long WaitRequests waits, also where many programs share few
+// processors.
+const patience = time.Minute
+
 // Deliver takes a push that was found in order and answers it: 201 after
 // passing it on or keeping it for a browser that is away, 404 or 410 for an
 // unknown token, 401 or 403 for a key that is not the subscription's.
@@ -123,9 +127,9 @@ func (f *Front) Requests() []Request {
 }
 
 // WaitRequests waits until at least n requests were answered and returns all.
-func (f *Front) WaitRequests(t testing.TB, n int, within time.Duration) []Request {
+func (f *Front) WaitRequests(t testing.TB, n int) []Request {
 	t.Helper()
-	timeout := time.After(within)
+	timeout := time.After(patience)
 	for {
 		f.mu.Lock()
 		requests, changed := slices.Clone(f.requests), f.changed
@@ -136,7 +140,7 @@ func (f *Front) WaitRequests(t testing.TB, n int, within time.Duration) []Reques
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("%d pushes were posted within %v, not %d", len(requests), within, n)
+			t.Fatalf("%d pushes were posted within %v, not %d", len(requests), patience, n)
 		}
 	}
 }

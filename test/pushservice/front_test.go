@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	webpush "github.com/SherClockHolmes/webpush-go"
 
@@ -62,7 +61,7 @@ func TestPushInOrderIsRecordedAndDelivered(t *testing.T) {
 	if got := s.send(t, "a").StatusCode; got != http.StatusCreated {
 		t.Fatalf("answered %d", got)
 	}
-	r := front.WaitRequests(t, 1, time.Second)[0]
+	r := front.WaitRequests(t, 1)[0]
 	if r.Token != "a" || r.Host != host || r.TTL != 60 || r.Encoding != "aes128gcm" || r.VAPID.Audience != "https://"+host || !pushservice.SameKey(r.VAPID.Key, s.public) {
 		t.Errorf("recorded %+v", r)
 	}

@@ -139,7 +139,7 @@ func (d *Driver) Quit(ctx context.Context) error {
 	defer cancel()
 	// It may be frozen, killed or gone: what is left is killed.
 	_ = d.Call(quitting, "Browser.close", nil, nil)
-	err := d.process.Quit(5 * time.Second)
+	err := d.process.Quit(20 * time.Second)
 	d.conn.Close()
 	return err
 }
