@@ -23,7 +23,7 @@ func (s *Store) Commit(ctx context.Context, partition int, b notify.Batch) (noti
 				return notify.Result{}, fmt.Errorf("the batch names the record of message %q twice", b.Fanouts[i].Message)
 			}
 		}
-		docs[i] = packFanout(&b.Fanouts[i])
+		docs[i] = notify.PackFanout(&b.Fanouts[i])
 	}
 	var result notify.Result
 	err := s.do(ctx, func(t *tx) (err error) {
@@ -149,7 +149,7 @@ func (s *Store) Fanouts(ctx context.Context, ref notify.Ref) ([]notify.Fanout, e
 	var found []notify.Fanout
 	err := s.read(ctx, func(c *conn) error {
 		return c.query(func(row []driverValue) error {
-			f, err := unpackFanout(blob(row[1]))
+			f, err := notify.UnpackFanout(blob(row[1]))
 			if err != nil {
 				return unavailable(fmt.Errorf("the record of message %q is damaged: %w", ref.Message, err))
 			}

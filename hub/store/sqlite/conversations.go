@@ -112,7 +112,7 @@ func scanMessage(row []driverValue) notify.Message {
 	return notify.Message{
 		Conversation: text(row[0]), ID: text(row[1]), Seq: row[2].(int64), Kind: notify.Kind(text(row[3])),
 		Text: text(row[4]), Thumbnail: text(row[5]), Contact: text(row[6]), Hash: text(row[7]),
-		Sent: fromNanos(row[8].(int64)), Accepted: fromNanos(row[9].(int64)),
+		Sent: notify.FromNanos(row[8].(int64)), Accepted: notify.FromNanos(row[9].(int64)),
 		Assignment: notify.Assignment{Agent: text(row[10]), Team: text(row[11]), Version: row[12].(int64)},
 	}
 }
@@ -162,14 +162,14 @@ func (t *tx) accept(a *notify.Accept) (notify.Accepted, error) {
 	c.Seq++
 	c.Newest = m.ID
 	m.Seq, m.Assignment = c.Seq, c.Assignment
-	m.Sent, m.Accepted = keepTime(m.Sent), keepTime(m.Accepted)
+	m.Sent, m.Accepted = notify.KeepTime(m.Sent), notify.KeepTime(m.Accepted)
 	if m.Contact == "" {
 		m.Contact = c.Contact
 	}
 
 	n, err := t.c.exec("INSERT INTO messages ("+messageColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
 		m.Conversation, m.ID, m.Seq, string(m.Kind), m.Text, m.Thumbnail, m.Contact, m.Hash,
-		nanos(m.Sent), nanos(m.Accepted), m.Assignment.Agent, m.Assignment.Team, m.Assignment.Version)
+		notify.Nanos(m.Sent), notify.Nanos(m.Accepted), m.Assignment.Agent, m.Assignment.Team, m.Assignment.Version)
 	if err != nil {
 		return notify.Accepted{}, err
 	}
@@ -243,7 +243,7 @@ func (s *Store) Messages(ctx context.Context, f notify.TraceFilter) ([]notify.Me
 	}
 	before := int64(math.MaxInt64)
 	if !f.Before.IsZero() {
-		before = nanos(f.Before)
+		before = notify.Nanos(f.Before)
 	}
 	where, args := "accepted < ?", []driverValue{before}
 	if f.Message != "" {

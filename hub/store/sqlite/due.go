@@ -116,7 +116,7 @@ func (t *tx) checkDue(key string, rev int64) error {
 // putDue stages an item and returns it as it will stand.
 func (t *tx) putDue(d notify.Due) notify.Due {
 	d.Partition, d.Rev = 0, t.rev()
-	d.At = keepTime(d.At)
+	d.At = notify.KeepTime(d.At)
 	if t.due == nil {
 		t.due = map[string]*notify.Due{}
 	}
@@ -143,7 +143,7 @@ func (t *tx) flushDue(key string, d *notify.Due) error {
 			body = d.Body
 		}
 		_, err = t.c.exec("INSERT OR REPLACE INTO due (key, kind, at, attempt, body, dead, rev) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			d.Key, string(d.Kind), nanos(d.At), int64(d.Attempt), body, d.Dead, d.Rev)
+			d.Key, string(d.Kind), notify.Nanos(d.At), int64(d.Attempt), body, d.Dead, d.Rev)
 	case stored:
 		_, err = t.c.exec("DELETE FROM due WHERE key = ?", key)
 	}
@@ -152,7 +152,7 @@ func (t *tx) flushDue(key string, d *notify.Due) error {
 
 func scanDue(row []driverValue) notify.Due {
 	return notify.Due{
-		Key: text(row[0]), Kind: notify.DueKind(text(row[1])), At: fromNanos(row[2].(int64)),
+		Key: text(row[0]), Kind: notify.DueKind(text(row[1])), At: notify.FromNanos(row[2].(int64)),
 		Attempt: int(row[3].(int64)), Body: blob(row[4]), Dead: text(row[5]), Rev: row[6].(int64),
 	}
 }

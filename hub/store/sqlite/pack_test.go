@@ -1,84 +1,16 @@
 package sqlite
 
 import (
-	"reflect"
 	"slices"
-	"strconv"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-
-	"caac-hub/hub/notify"
 )
-
-// fill sets every field of v to something of its own.
-func fill(v reflect.Value, n *int64) {
-	*n++
-	if v.Type() == reflect.TypeFor[time.Time]() {
-		v.Set(reflect.ValueOf(time.Unix(1_700_000_000+*n, *n).UTC()))
-		return
-	}
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString("s" + strconv.FormatInt(*n, 10))
-	case reflect.Int, reflect.Int64:
-		v.SetInt(*n)
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fill(v.Elem(), n)
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 3, 3))
-		for i := range 2 { // the last one stays zero
-			fill(v.Index(i), n)
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i), n)
-		}
-	default:
-		panic("a fan-out has a " + v.Type().String())
-	}
-}
-
-func TestPackedFanoutKeepsEveryField(t *testing.T) {
-	var f notify.Fanout
-	var n int64
-	fill(reflect.ValueOf(&f).Elem(), &n)
-	for range maxWords {
-		d := f.Deliveries[0]
-		n++
-		d.Reason = notify.Reason(strconv.FormatInt(n, 10))
-		f.Deliveries = append(f.Deliveries, d, d)
-	}
-	doc := packFanout(&f)
-	got, err := unpackFanout(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The row has these.
-	got.Ref, got.Partition, got.Rev = f.Ref, f.Partition, f.Rev
-	if diff := cmp.Diff(f, got); diff != "" {
-		t.Error(diff)
-	}
-	if zero, err := unpackFanout(packFanout(&notify.Fanout{})); err != nil || !cmp.Equal(zero, notify.Fanout{}) {
-		t.Errorf("zero fan-out: %+v, %v", zero, err)
-	}
-	for i := range doc {
-		if _, err := unpackFanout(doc[:i]); err == nil {
-			t.Fatalf("cut at %d of %d it is still read", i, len(doc))
-		}
-	}
-}
 
 func TestPackedRowsStandAnyBytes(t *testing.T) {
 	agents := func(id []byte) *agent { return &agent{id: string(id)} }
 	rapid.Check(t, func(t *rapid.T) {
 		junk := append([]byte{1}, rapid.SliceOf(rapid.Byte()).Draw(t, "junk")...)
-		unpackFanout(junk)
 		unpackEntries(junk, agents)
 	})
 }

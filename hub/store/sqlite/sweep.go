@@ -22,11 +22,11 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	if dedupe.Before(old) {
 		old = dedupe
 	}
-	swept, err := s.sweepTraces(ctx, nanos(old), nanos(old), nil)
+	swept, err := s.sweepTraces(ctx, notify.Nanos(old), notify.Nanos(old), nil)
 	if err != nil {
 		return swept, err
 	}
-	n, err := s.sweepTraces(ctx, math.MaxInt64, nanos(dedupe), func(t *tx) (bool, error) {
+	n, err := s.sweepTraces(ctx, math.MaxInt64, notify.Nanos(dedupe), func(t *tx) (bool, error) {
 		used, err := t.c.int("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size")
 		return used > s.opt.Retention.Bytes, err
 	})

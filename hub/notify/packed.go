@@ -1,10 +1,9 @@
-package sqlite
+package notify
 
 import (
 	"encoding/binary"
+	"errors"
 	"time"
-
-	"caac-hub/hub/notify"
 )
 
 // A team message has a delivery for every login of a thousand agents and is
@@ -64,10 +63,10 @@ func (p *packer) time(t time.Time) {
 		return
 	}
 	p.b = append(p.b, 1)
-	p.int(nanos(t) - p.base)
+	p.int(Nanos(t) - p.base)
 }
 
-func decisionFlags(d *notify.Decision) (flags uint64) {
+func decisionFlags(d *Decision) (flags uint64) {
 	if d.Detail != "" {
 		flags |= hasDetail
 	}
@@ -81,7 +80,7 @@ func decisionFlags(d *notify.Decision) (flags uint64) {
 }
 
 // decision writes all but the flags.
-func (p *packer) decision(d *notify.Decision, flags uint64) {
+func (p *packer) decision(d *Decision, flags uint64) {
 	p.string(d.Agent)
 	p.string(d.Device)
 	p.word(string(d.Channel))
@@ -94,10 +93,10 @@ func (p *packer) decision(d *notify.Decision, flags uint64) {
 	}
 }
 
-// packFanout writes everything but the message's name, the partition and the
-// revision, which the row has.
-func packFanout(f *notify.Fanout) []byte {
-	p := packer{b: make([]byte, 0, 64+96*len(f.Deliveries)), base: nanos(f.Decided)}
+// PackFanout writes everything but the message's name, the partition and the
+// revision, which a store keeps beside it.
+func PackFanout(f *Fanout) []byte {
+	p := packer{b: make([]byte, 0, 64+96*len(f.Deliveries)), base: Nanos(f.Decided)}
 	p.b = append(p.b, fanoutFormat)
 	p.int(p.base)
 	p.int(f.Seq)
@@ -110,7 +109,7 @@ func packFanout(f *notify.Fanout) []byte {
 	return p.b
 }
 
-func (p *packer) delivery(d *notify.Delivery) {
+func (p *packer) delivery(d *Delivery) {
 	flags := decisionFlags(&d.Decision)
 	if d.First != nil {
 		flags |= hasFirst
@@ -183,14 +182,14 @@ func (u *unpacker) time() time.Time {
 	if u.byte() == 0 {
 		return time.Time{}
 	}
-	return fromNanos(u.base + u.varint())
+	return FromNanos(u.base + u.varint())
 }
 
-func (u *unpacker) decision(d *notify.Decision, flags uint64) {
+func (u *unpacker) decision(d *Decision, flags uint64) {
 	d.Agent, d.Device = u.string(), u.string()
-	d.Channel, d.Reason = notify.Channel(u.word()), notify.Reason(u.word())
+	d.Channel, d.Reason = Channel(u.word()), Reason(u.word())
 	if flags&hasDetail != 0 {
-		d.Detail = notify.Reason(u.word())
+		d.Detail = Reason(u.word())
 	}
 	if flags&hasSocket != 0 {
 		d.Socket = u.string()
@@ -208,17 +207,18 @@ func (u *unpacker) count() int {
 	return int(n)
 }
 
-func unpackFanout(doc []byte) (notify.Fanout, error) {
-	var f notify.Fanout
+// UnpackFanout reads what PackFanout wrote.
+func UnpackFanout(doc []byte) (Fanout, error) {
+	var f Fanout
 	u := unpacker{reader: reader{b: doc}}
 	if u.byte() != fanoutFormat {
-		return f, errRow
+		return f, errPacked
 	}
 	u.base = u.varint()
-	f.Decided = fromNanos(u.base)
+	f.Decided = FromNanos(u.base)
 	f.Seq, f.Assignment, f.Parts = u.varint(), u.varint(), int(u.varint())
 	if n := u.count(); n > 0 {
-		f.Deliveries = make([]notify.Delivery, n)
+		f.Deliveries = make([]Delivery, n)
 	}
 	for i := range f.Deliveries {
 		if u.bad {
@@ -227,21 +227,21 @@ func unpackFanout(doc []byte) (notify.Fanout, error) {
 		u.delivery(&f.Deliveries[i])
 	}
 	if u.bad || len(u.b) > 0 {
-		return notify.Fanout{}, errRow
+		return Fanout{}, errPacked
 	}
 	return f, nil
 }
 
-func (u *unpacker) delivery(d *notify.Delivery) {
+func (u *unpacker) delivery(d *Delivery) {
 	flags := u.uvarint()
 	d.ID = u.string()
 	u.decision(&d.Decision, flags)
 	if flags&hasFirst != 0 {
-		d.First = &notify.Decision{}
+		d.First = &Decision{}
 		u.decision(d.First, u.uvarint())
 	}
 	if flags&hasEnd != 0 {
-		d.End, d.EndReason = notify.End(u.word()), notify.Reason(u.word())
+		d.End, d.EndReason = End(u.word()), Reason(u.word())
 	}
 	if flags&hasEnded != 0 {
 		d.Ended = u.time()
@@ -250,9 +250,58 @@ func (u *unpacker) delivery(d *notify.Delivery) {
 		d.Into = u.string()
 	}
 	if flags&hasEvents != 0 {
-		d.Events = make([]notify.Event, u.count())
+		d.Events = make([]Event, u.count())
 		for i := range d.Events {
-			d.Events[i] = notify.Event{At: u.time(), Kind: notify.EventKind(u.word()), Detail: u.word()}
+			d.Events[i] = Event{At: u.time(), Kind: EventKind(u.word()), Detail: u.word()}
 		}
 	}
+}
+
+var errPacked = errors.New("the packed record is damaged")
+
+// reader takes packed values off a slice; bad is set once it fell short.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) byte() byte {
+	if len(r.b) == 0 {
+		r.bad = true
+		return 0
+	}
+	c := r.b[0]
+	r.b = r.b[1:]
+	return c
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) bytes() []byte {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	p := r.b[:n]
+	r.b = r.b[n:]
+	return p
 }

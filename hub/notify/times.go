@@ -1,4 +1,4 @@
-package sqlite
+package notify
 
 import (
 	"math"
@@ -10,9 +10,9 @@ var (
 	maxTime = time.Unix(0, math.MaxInt64)
 )
 
-// nanos is how a time is stored: ns since 1970; 0 is the zero time. What does
+// Nanos is how stores keep a time: ns since 1970; 0 is the zero time. What does
 // not fit (before 1678, after 2262) becomes the nearest that does.
-func nanos(t time.Time) int64 {
+func Nanos(t time.Time) int64 {
 	switch {
 	case t.IsZero():
 		return 0
@@ -27,12 +27,13 @@ func nanos(t time.Time) int64 {
 	return 1
 }
 
-func fromNanos(n int64) time.Time {
+// FromNanos reads what Nanos wrote.
+func FromNanos(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
 	}
 	return time.Unix(0, n).UTC()
 }
 
-// keepTime is the time as it will be read back.
-func keepTime(t time.Time) time.Time { return fromNanos(nanos(t)) }
+// KeepTime is the time as it will be read back.
+func KeepTime(t time.Time) time.Time { return FromNanos(Nanos(t)) }
