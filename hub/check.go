@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -17,9 +18,11 @@ const (
 
 // shown is what a page was last told; the outbox's lock guards it.
 type shown struct {
-	version int64 // of its agent's unread
-	agent   int64 // revision of its agent
-	device  int64 // revision of its device
+	version  int64 // of its agent's unread
+	agent    int64 // revision of its agent
+	device   int64 // revision of its device
+	onDuty   bool
+	settings uint64 // hash
 }
 
 // told notes that the page was told of a version of its agent's unread.
@@ -29,12 +32,20 @@ func (s *socket) told(version int64) {
 	s.out.mu.Unlock()
 }
 
-// toldOf notes that the page was told of its agent or device as they are.
-func (s *socket) toldOf(a notify.Agent, d notify.Device) {
+// toldOf notes that the page was told of its agent and device as they are, and
+// reports whether that was news of their settings.
+func (s *socket) toldOf(a notify.Agent, d notify.Device) (news bool) {
+	hash := fnv.New64a()
+	hash.Write(encode(settingsOf(a, d)))
 	s.out.mu.Lock()
-	s.out.shown.agent = max(s.out.shown.agent, a.Rev)
-	s.out.shown.device = max(s.out.shown.device, d.Rev)
-	s.out.mu.Unlock()
+	defer s.out.mu.Unlock()
+	w := &s.out.shown
+	if a.Rev < w.agent || d.Rev < w.device {
+		return false
+	}
+	news = w.settings != hash.Sum64()
+	w.agent, w.device, w.onDuty, w.settings = a.Rev, d.Rev, a.OnDuty, hash.Sum64()
+	return news
 }
 
 // checkLoop compares what pages were told with the store, and tells them the
@@ -110,8 +121,13 @@ func (h *Hub) check(ctx context.Context, ss []*socket) error {
 		if was.agent == 0 {
 			continue // its welcome is on its way
 		}
-		// Off duty, unread grows silently.
-		if was.agent < a.Rev || was.device < d.Rev || a.OnDuty && was.version < versions[i] {
+		if was.agent < a.Rev || was.device < d.Rev {
+			if was.onDuty != a.OnDuty {
+				s.showDuty(ctx, a)
+			}
+			s.showSettings(a, d)
+		}
+		if a.OnDuty && was.version < versions[i] { // off duty, unread grows silently
 			s.truth(ctx)
 		}
 	}

@@ -199,6 +199,21 @@ func (o *handOverOp) stage(s *step) error {
 	return nil
 }
 
+// tidy has the acknowledgements written that nobody's deadline will, and lets go
+// of deliveries that another node has decided again.
+func (p *partition) tidy(now time.Time) {
+	folding := map[notify.Ref]bool{}
+	for id, fl := range p.flights {
+		switch late := now.Sub(fl.until); {
+		case fl.isAcked() && (late > leaseFor || !p.h.peers.owns(p.n)) && !folding[fl.ref]:
+			folding[fl.ref] = true
+			p.next = append(p.next, &foldOp{fl.ref})
+		case !fl.isAcked() && late > 6*leaseFor:
+			p.land(id)
+		}
+	}
+}
+
 // foldOp writes what pages have acknowledged of a message so far.
 type foldOp struct{ ref notify.Ref }
 
@@ -210,9 +225,14 @@ func (o *foldOp) stage(s *step) error {
 	return err
 }
 
-// done gives up on what could not be written: nothing is tried again in a drain.
+// done gives up in a drain on what could not be written: nothing is tried again.
 func (o *foldOp) done(p *partition, err error) {
 	if err == nil || p == nil {
+		return
+	}
+	select {
+	case <-p.h.ended:
+	default:
 		return
 	}
 	p.h.log.Warn("acknowledgements not written before the end; they will count as unconfirmed", "error", err)

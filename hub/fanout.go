@@ -454,6 +454,13 @@ func (o *withdrawOp) call() call {
 func (o *withdrawOp) again() {}
 
 func (o *withdrawOp) stage(s *step) error {
+	c, err := s.p.h.store.Conversation(s.ctx, o.conversation)
+	if err != nil {
+		return err
+	}
+	if c.Assignment.Version > o.assignment {
+		return nil // a newer assignment came: what is to be withdrawn is its own work's business
+	}
 	s.batch.Withdraw = append(s.batch.Withdraw, notify.Withdraw{
 		Agent: o.agent, Conversation: o.conversation, Assignment: o.assignment,
 	})

@@ -324,7 +324,9 @@ func (h *Hub) tellSettings(ctx context.Context, d notify.Device) {
 		return
 	}
 	for _, a := range agents {
-		h.showSettings(a, d)
+		for _, s := range h.sockets.of(a.ID, d.ID) {
+			s.showSettings(a, d)
+		}
 		h.changed(Event{Kind: "agent", Agent: a.ID})
 	}
 }
@@ -336,17 +338,17 @@ func (h *Hub) tellAgentSettings(ctx context.Context, a notify.Agent) {
 		if err != nil {
 			continue
 		}
-		h.showSettings(a, d)
+		for _, s := range h.sockets.of(a.ID, d.ID) {
+			s.showSettings(a, d)
+		}
 	}
 	h.changed(Event{Kind: "agent", Agent: a.ID})
 }
 
-// showSettings sends the settings as they are to the pages of a login.
-func (h *Hub) showSettings(a notify.Agent, d notify.Device) {
-	data := encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: settingsOf(a, d)})
-	for _, s := range h.sockets.of(a.ID, d.ID) {
-		s.send(data)
-		s.toldOf(a, d)
+// showSettings sends the page the settings as they are, if they are news to it.
+func (s *socket) showSettings(a notify.Agent, d notify.Device) {
+	if s.toldOf(a, d) {
+		s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: settingsOf(a, d)}))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // callTime is how long an owner has to answer before the operation is carried
 // out here.
-const callTime = time.Second
+const callTime = 2 * time.Second
 
 // maxMail bounds what waits for one node; what comes later is lost, as the bus
 // may lose anything.

@@ -82,8 +82,9 @@ func (p *partition) run() {
 			select {
 			case o := <-p.in:
 				ops = append(ops, o)
-			case <-sights.C:
+			case now := <-sights.C:
 				p.flushSights()
+				p.tidy(now)
 				continue
 			case <-p.h.ended:
 				select {

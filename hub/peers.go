@@ -20,9 +20,12 @@ const (
 	goneAfter  = 5 * time.Second        // a node not heard of for this long is gone
 	deafAfter  = 4 * time.Second        // a node that does not hear itself for this long trusts nothing it heard
 	listenTime = 300 * time.Millisecond // how long a new node listens before it owns anything
-	gatherTime = 50 * time.Millisecond  // how long changes of presence are gathered
+	gatherTime = 50 * time.Millisecond  // between two letters that tell of presence
 	askAgain   = 2 * time.Second        // a snapshot that was asked for and did not come
 )
+
+// maxSkew is how far the clocks of nodes may differ before it is said.
+const maxSkew = 500 * time.Millisecond
 
 // maxLetter is about how large a letter grows before another one is begun.
 const maxLetter = 128 << 10
@@ -237,7 +240,7 @@ func (p *peers) talk(ctx context.Context) {
 	gather := time.NewTimer(time.Hour)
 	gather.Stop()
 	defer gather.Stop()
-	gathering := false
+	gathering, told := false, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -247,12 +250,17 @@ func (p *peers) talk(ctx context.Context) {
 				p.broadcast(ctx, true)
 			}
 		case <-p.stir:
-			if !gathering {
+			if wait := gatherTime - time.Since(told); gathering {
+				continue
+			} else if wait > 0 {
 				gathering = true
-				gather.Reset(gatherTime)
+				gather.Reset(wait)
+				continue
 			}
+			told = time.Now()
+			p.broadcast(ctx, false)
 		case <-gather.C:
-			gathering = false
+			gathering, told = false, time.Now()
 			p.broadcast(ctx, false)
 		case <-p.hurry:
 			p.broadcast(ctx, true)
@@ -515,6 +523,11 @@ func (p *peers) heard(l *letter, now time.Time) {
 	if fresh {
 		p.h.log.Info("node heard", "node", l.From)
 		poke(p.hurry) // it is to know of this one soon
+	}
+	if fresh && l.Beat != nil {
+		if skew := now.Sub(time.UnixMilli(l.Beat.At)).Abs(); skew > maxSkew {
+			p.h.log.Warn("the clocks of two nodes differ: due work is done as late as that", "node", l.From, "by", skew.Round(time.Millisecond))
+		}
 	}
 	if l.Beat != nil && whole {
 		p.h.sockets.forgetEnded(l.From)

@@ -183,14 +183,19 @@ func (h *Hub) SetOwnDuty(ctx context.Context, agent string, on bool) error {
 // truth at once, without a ring.
 func (h *Hub) tellDuty(ctx context.Context, a notify.Agent) {
 	for _, s := range h.sockets.of(a.ID, "") {
-		s.send(encode(wire.DutyFrame{Type: wire.TypeDuty, OnDuty: a.OnDuty}))
-		if a.OnDuty {
-			s.truth(ctx)
-		} else {
-			s.toldOf(a, notify.Device{})
-		}
+		s.showDuty(ctx, a)
 	}
 	h.changed(Event{Kind: "agent", Agent: a.ID})
+}
+
+func (s *socket) showDuty(ctx context.Context, a notify.Agent) {
+	s.out.mu.Lock()
+	s.out.shown.onDuty = a.OnDuty
+	s.out.mu.Unlock()
+	s.send(encode(wire.DutyFrame{Type: wire.TypeDuty, OnDuty: a.OnDuty}))
+	if a.OnDuty {
+		s.truth(ctx)
+	}
 }
 
 // SetPreferences changes an agent's own preferences.

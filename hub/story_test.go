@@ -51,16 +51,8 @@ type toldMessage struct {
 func runStory(t *testing.T, name string, tell func(s *story)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
-		var got string
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			w.wait(37 * time.Millisecond) // apart from the hub's own beat, or chance decided which comes first
-			s := &story{world: w, begin: time.Now()}
-			tell(s)
-			s.observe()
-			got = s.b.String()
-		})
-		path := filepath.Join("testdata", "stories", strings.ReplaceAll(name, " ", "-")+".txt")
+		got := tellStory(t, 1, tell)
+		path := storyPath(name)
 		if *update {
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
@@ -73,14 +65,39 @@ func runStory(t *testing.T, name string, tell func(s *story)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n"); !slices.Equal(g, w) {
-			for i := range max(len(g), len(w)) {
-				if i >= len(g) || i >= len(w) || g[i] != w[i] {
-					t.Fatalf("%s:%d is told otherwise now; go test ./hub -run TestStories -update rewrites it. Now:\n%s", path, i+1, got)
-				}
-			}
+		if line := differs(got, string(want)); line > 0 {
+			t.Fatalf("%s:%d is told otherwise now; go test ./hub -run TestStories -update rewrites it. Now:\n%s", path, line, got)
 		}
 	})
+}
+
+// tellStory runs a story on some nodes and returns it as written down.
+func tellStory(t *testing.T, nodes int, tell func(s *story)) (told string) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newCluster(t, nodes)
+		w.wait(37 * time.Millisecond) // apart from the hub's own beat, or chance decided which comes first
+		s := &story{world: w, begin: time.Now()}
+		tell(s)
+		s.observe()
+		told = s.b.String()
+	})
+	return told
+}
+
+func storyPath(name string) string {
+	return filepath.Join("testdata", "stories", strings.ReplaceAll(name, " ", "-")+".txt")
+}
+
+// differs returns the first line, counted from 1, in which two tellings differ;
+// 0: none.
+func differs(got, want string) int {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range max(len(g), len(w)) {
+		if i >= len(g) || i >= len(w) || g[i] != w[i] {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 func (s *story) say(format string, args ...any) {
@@ -231,6 +248,7 @@ func (s *story) posts(in hub.MessageInput, to *hub.AssignmentInput) notify.Ref {
 	if to != nil {
 		whom = " to " + assigned(*to)
 	}
+	s.settle()
 	s.say("Ann writes %q%s", in.Text, whom)
 	a := s.hub.Messages(s.t.Context(), []hub.MessageInput{in})[0]
 	if a.Err != nil {

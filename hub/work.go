@@ -53,8 +53,15 @@ func (h *Hub) claim(ctx context.Context, partitions []int, overdue time.Duration
 			return
 		}
 		for _, d := range due {
-			if err := h.carryOut(ctx, d); err != nil && ctx.Err() == nil {
-				h.log.Warn("due work not done; it will be tried again", "kind", d.Kind, "key", d.Key, "error", err)
+			carryOut := func() {
+				if err := h.carryOut(ctx, d); err != nil && ctx.Err() == nil {
+					h.log.Warn("due work not done; it will be tried again", "kind", d.Kind, "key", d.Key, "error", err)
+				}
+			}
+			if waits := d.Kind == notify.DueAssign || d.Kind == notify.DueAnswered; !waits {
+				carryOut()
+			} else if h.open(1) {
+				go func() { defer h.wg.Done(); carryOut() }()
 			}
 		}
 		if len(due) < maxClaim {
@@ -138,35 +145,45 @@ func (h *Hub) reassign(ctx context.Context, d notify.Due) error {
 	}
 	// The takeover goes first: as long as the message has a delivery that has not
 	// ended, its text is kept.
-	taken, err := h.takeOver(ctx, &b, c, slices.DeleteFunc(slices.Clone(responsible), func(id string) bool { return slices.Contains(before, id) }))
-	if err != nil {
+	gained := slices.DeleteFunc(slices.Clone(responsible), func(id string) bool { return slices.Contains(before, id) })
+	if err := h.takeOver(ctx, &b, c, gained); err != nil {
 		return err
 	}
 	lost := append(slices.Clone(before), holders...)
 	slices.Sort(lost)
-	for _, id := range slices.Compact(lost) {
-		if slices.Contains(responsible, id) {
-			continue
-		}
-		o := &withdrawOp{opResult: awaited(), agent: id, conversation: b.Conversation, assignment: b.To.Version}
-		h.at(h.partitionOf(id).n, o)
-		taken = append(taken, o.opResult)
-	}
-	for _, r := range taken {
-		if err := r.wait(ctx); err != nil {
-			return err // the lease ends and it is done again
-		}
+	lost = slices.DeleteFunc(slices.Compact(lost), func(id string) bool { return slices.Contains(responsible, id) })
+	err = h.all(ctx, lost, func(id string, r opResult) owned {
+		return &withdrawOp{opResult: r, agent: id, conversation: b.Conversation, assignment: b.To.Version}
+	})
+	if err != nil {
+		return err // the lease ends and it is done again
 	}
 	h.finish(d.Partition, notify.DueRef{Key: d.Key, Rev: d.Rev})
 	return nil
 }
 
+// all has an operation carried out for each agent and waits for every one.
+func (h *Hub) all(ctx context.Context, agents []string, make func(id string, r opResult) owned) error {
+	results := slices.Grow([]opResult(nil), len(agents))
+	for _, id := range agents {
+		r := awaited()
+		h.at(h.partitionOf(id).n, make(id, r))
+		results = append(results, r)
+	}
+	for _, r := range results {
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // takeOver gives the agents what is unanswered, with a decision for the newest
-// message, and returns what to wait for.
-func (h *Hub) takeOver(ctx context.Context, b *notify.AssignBody, c notify.Conversation, gained []string) ([]opResult, error) {
+// message.
+func (h *Hub) takeOver(ctx context.Context, b *notify.AssignBody, c notify.Conversation, gained []string) error {
 	from, to := c.Answered+1, b.Upto
 	if len(gained) == 0 || from > to {
-		return nil, nil
+		return nil
 	}
 	msg := notify.Message{Conversation: b.Conversation, ID: c.Newest, Seq: c.Seq}
 	if c.Seq == to {
@@ -175,7 +192,7 @@ func (h *Hub) takeOver(ctx context.Context, b *notify.AssignBody, c notify.Conve
 		case err == nil:
 			msg = stored
 		case !errors.Is(err, notify.ErrNotFound):
-			return nil, err
+			return err
 		}
 		msg.Contact = cmp.Or(msg.Contact, c.Contact)
 	}
@@ -183,16 +200,21 @@ func (h *Hub) takeOver(ctx context.Context, b *notify.AssignBody, c notify.Conve
 	// past its retention, nothing is left to show.
 	silent := c.Seq > to || msg.Accepted.IsZero()
 	parts := h.byPartition(gained)
-	var out []opResult
+	var results []opResult
 	for n, part := range parts {
 		r := awaited()
 		h.at(n, &fanoutOp{
 			msg: &msg, assignment: b.To, recipients: part, from: from, to: to, parts: len(parts),
 			takeover: true, silent: silent, told: func(err error) { r.reply <- err },
 		})
-		out = append(out, r)
+		results = append(results, r)
 	}
-	return out, nil
+	for _, r := range results {
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h *Hub) recipients(ctx context.Context, a notify.Assignment) ([]string, error) {
@@ -221,23 +243,13 @@ func (h *Hub) answered(ctx context.Context, d notify.Due) error {
 	who = append(who, responsible...)
 	slices.Sort(who)
 	who = slices.Compact(who)
-	ops := make([]*readOp, len(who))
-	for i, id := range who {
-		ops[i] = &readOp{opResult: awaited(), agent: id, conversation: b.Conversation, upto: b.Upto, reason: notify.Answered}
-		h.at(h.partitionOf(id).n, ops[i])
+	err = h.all(ctx, who, func(id string, r opResult) owned {
+		return &readOp{opResult: r, agent: id, conversation: b.Conversation, upto: b.Upto, reason: notify.Answered}
+	})
+	if err != nil {
+		return err
 	}
-	if !h.open(1) {
-		return nil
-	}
-	go func() {
-		defer h.wg.Done()
-		for _, o := range ops {
-			if err := o.wait(h.storeCtx); err != nil {
-				return
-			}
-		}
-		h.finish(d.Partition, notify.DueRef{Key: d.Key, Rev: d.Rev})
-	}()
+	h.finish(d.Partition, notify.DueRef{Key: d.Key, Rev: d.Rev})
 	return nil
 }
 

@@ -22,16 +22,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"caac-hub/hub"
+	"caac-hub/hub/bus/local"
 	"caac-hub/hub/notify"
 	"caac-hub/hub/store/sqlite"
 	"caac-hub/hub/wire"
 )
 
-// world is a hub on a real store with a push service that the test answers for,
-// under fake time.
+// world is a hub, of one node or more, on a real store with a push service that
+// the test answers for, under fake time.
 type world struct {
 	t       *testing.T
-	hub     *hub.Hub
+	hub     *hub.Hub   // the node that is asked next
+	hubs    []*hub.Hub // all nodes
+	nodes   int        // how many
 	store   hub.Store
 	push    *pushService
 	dir     string
@@ -43,8 +46,12 @@ type world struct {
 	stop    func()
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, dir: t.TempDir(), push: &pushService{}}
+func newWorld(t *testing.T) *world { return newCluster(t, 1) }
+
+// newCluster makes a world of some nodes. What is asked goes to one after the
+// other.
+func newCluster(t *testing.T, nodes int) *world {
+	w := &world{t: t, dir: t.TempDir(), push: &pushService{}, nodes: nodes}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -60,25 +67,39 @@ func (w *world) start() {
 	}
 	power := &power{pushService: w.push}
 	valve := &valve{Store: store}
-	h, err := hub.New(hub.Options{
-		Store: valve, Push: power, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
-		PublicURL: "https://hub.test", ConversationURL: "https://app.test/{agent}?conversation={conversation}", PageDuty: true,
-		Limits: w.limits, Metrics: registerer(w.metrics),
-	})
-	if err != nil {
-		w.t.Fatal(err)
+	w.store, w.power, w.valve = store, power, valve
+	var bus hub.Bus
+	if w.nodes > 1 {
+		bus = local.New()
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
-	for h.Ready(ctx) != nil {
-		time.Sleep(time.Millisecond)
+	w.hubs = nil
+	var ends []func() error
+	for range max(w.nodes, 1) {
+		h, err := hub.New(hub.Options{
+			Store: valve, Push: power, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
+			PublicURL: "https://hub.test", ConversationURL: "https://app.test/{agent}?conversation={conversation}", PageDuty: true,
+			Limits: w.limits, Metrics: registerer(w.metrics), Bus: bus,
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- h.Run(ctx) }()
+		ends = append(ends, func() error { cancel(); return <-done })
+		w.hubs = append(w.hubs, h)
 	}
-	w.hub, w.store, w.power, w.valve = h, store, power, valve
+	for _, h := range w.hubs {
+		for h.Ready(w.t.Context()) != nil {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	w.hub = w.hubs[0]
 	w.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error(err)
+		for _, end := range ends {
+			if err := end(); err != nil {
+				w.t.Error(err)
+			}
 		}
 		if err := store.Close(); err != nil {
 			w.t.Error(err)
@@ -87,6 +108,11 @@ func (w *world) start() {
 			w.t.Log(logs.String())
 		}
 	})
+}
+
+// turn has the next node asked.
+func (w *world) turn() {
+	w.hub = w.hubs[(slices.Index(w.hubs, w.hub)+1)%len(w.hubs)]
 }
 
 // registerer is nil where there is no registry.
@@ -341,6 +367,13 @@ func (w *world) team(id string, members ...string) {
 
 var messageIDs int
 
+// settle has the nodes, where there are several, hear of each other's pages.
+func (w *world) settle() {
+	if w.nodes > 1 {
+		w.wait(60 * time.Millisecond)
+	}
+}
+
 // message posts a text of Ann's in conversation "ann" and returns its ref.
 func (w *world) message(text string, to hub.AssignmentInput) notify.Ref {
 	w.t.Helper()
@@ -349,6 +382,7 @@ func (w *world) message(text string, to hub.AssignmentInput) notify.Ref {
 
 func (w *world) messageIn(conversation, text string, to hub.AssignmentInput) notify.Ref {
 	w.t.Helper()
+	w.settle()
 	messageIDs++
 	in := hub.MessageInput{
 		ID: fmt.Sprintf("m%d", messageIDs), Kind: notify.Text, Text: text,
@@ -363,6 +397,7 @@ func (w *world) messageIn(conversation, text string, to hub.AssignmentInput) not
 
 // wait lets everything settle that does not wait for time, then d pass.
 func (w *world) wait(d time.Duration) {
+	w.turn()
 	time.Sleep(d)
 	synctest.Wait()
 }
@@ -479,13 +514,15 @@ func (w *world) connect(hello any) *page {
 // dial makes a WebSocket over a pipe.
 func (w *world) dial() *websocket.Conn {
 	w.t.Helper()
+	w.turn()
+	h := w.hub
 	server, client := net.Pipe()
 	srv := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(rw, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol}})
 		if err != nil {
 			return
 		}
-		w.hub.ServeSocket(c, nil, "192.0.2.1")
+		h.ServeSocket(c, nil, "192.0.2.1")
 	})}
 	l := &oneConn{conn: server, closed: make(chan struct{})}
 	go srv.Serve(l)
