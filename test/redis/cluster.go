@@ -157,3 +157,31 @@ func (s *Server) awaitSync() {
 		return info["role"] == "slave" && info["master_link_status"] == "up" && info["master_sync_in_progress"] == "0"
 	})
 }
+
+// MoveSlot gives the slot of a key, in which nothing may be stored, to another
+// master, and returns that one.
+func (c *Cluster) MoveSlot(key string) *Server {
+	c.t.Helper()
+	ctx := context.Background()
+	from := c.Owner(key)
+	to := c.Servers[0]
+	if to == from {
+		to = c.Servers[1]
+	}
+	slot, err := from.client.ClusterKeySlot(ctx, key).Result()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ids := map[*Server]string{}
+	for _, s := range []*Server{from, to} {
+		if ids[s], err = s.client.Do(ctx, "cluster", "myid").Text(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	to.must(to.client.Do(ctx, "cluster", "setslot", slot, "importing", ids[from]))
+	from.must(from.client.Do(ctx, "cluster", "setslot", slot, "migrating", ids[to]))
+	for _, s := range append([]*Server{to, from}, c.Servers[:masters]...) {
+		s.must(s.client.Do(ctx, "cluster", "setslot", slot, "node", ids[to]))
+	}
+	return to
+}
