@@ -411,8 +411,9 @@ func (p *peers) broadcast(ctx context.Context, withBeat bool) {
 	l := &letter{Logins: p.h.sockets.takeMoved()}
 	p.mu.Lock()
 	if p.began.IsZero() {
-		// Nobody is heard: what there is to tell goes into the snapshots that the
-		// others will ask for.
+		// Not joined: a number that nobody gets has the others ask for a snapshot,
+		// and read every document again.
+		p.no++
 		p.changes, p.events, p.tests, p.received = nil, nil, nil, nil
 		p.mu.Unlock()
 		return
