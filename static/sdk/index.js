@@ -59,6 +59,7 @@ export function connect(options) {
   let settings = null;
   let onDuty = false;
   let knownPermission = permission();
+  let saidHello = ''; // of the page, by the newest hello
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let refreshing;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -73,7 +74,7 @@ export function connect(options) {
   let subscribing = Promise.resolve();
 
   const presence = watchPresence({
-    tell: (s) => void socket.send({ type: 'state', state: s, permission: lookAtPermission() }),
+    tell: (s) => socket.claim({ type: 'state', state: s, permission: lookAtPermission() }),
     wake(doubt) {
       lookAtPermission();
       socket.wake(doubt);
@@ -94,8 +95,7 @@ export function connect(options) {
       version: shown.whole,
       label: deviceLabel(navigator.userAgent),
       platform: platform(),
-      state: presence.toldNow(),
-      permission: permission(),
+      ...helloSays(),
     }),
     probe: () => ({ type: 'refresh', version: shown.whole }),
     onFrame,
@@ -174,6 +174,8 @@ export function connect(options) {
     setDuty(w.on_duty);
     tellSettings();
     if (fresh) {
+      // What changed since the hello went nowhere, or to the socket before.
+      if (JSON.stringify([presence.state(), permission()]) !== saidHello) claim(permission());
       for (const [conversation, upto] of reads) socket.send({ type: 'read', conversation, upto });
       void mend(w);
     }
@@ -307,11 +309,22 @@ export function connect(options) {
     const now = permission();
     if (now !== knownPermission) {
       knownPermission = now;
-      socket.send({ type: 'state', state: presence.toldNow(), permission: now });
+      claim(now);
       tellSettings();
       if (welcome && now === 'granted') void mend({ ...welcome, settings: settings ?? welcome.settings });
     }
     return now;
+  }
+
+  function helloSays() {
+    const says = { state: presence.toldNow(), permission: permission() };
+    saidHello = JSON.stringify([says.state, says.permission]);
+    return says;
+  }
+
+  /** @param {string} permission */
+  function claim(permission) {
+    socket.claim({ type: 'state', state: presence.toldNow(), permission });
   }
 
   function tellSettings() {

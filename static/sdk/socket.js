@@ -11,6 +11,9 @@ const STABLE_AFTER = 60_000;
 const QUIET_FOR = 60_000;
 const ANSWER_WITHIN = 5_000;
 const TOKEN_HELD = 5_000;
+// What the hub sent before it knew of the next socket still comes, and is answered
+// where it came from: longer than anything takes to be drawn.
+const HEARD_OUT = 3_000;
 
 const CLOSE_TOKEN_ENDED = 4002;
 const CLOSE_TOO_MANY = 4029;
@@ -38,7 +41,7 @@ export function afterClose(code) {
 
 /**
  * @typedef {(frame: object) => boolean} Send false: it could not be sent
- * @typedef {{ws: WebSocket | null, welcomed: number, over: boolean, heard: number, deadline?: ReturnType<typeof setTimeout>, stable?: ReturnType<typeof setTimeout>, release?: () => void}} Link
+ * @typedef {{ws: WebSocket | null, welcomed: number, who: string, over: boolean, heard: number, deadline?: ReturnType<typeof setTimeout>, stable?: ReturnType<typeof setTimeout>, release?: () => void}} Link
  */
 
 /**
@@ -56,6 +59,8 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
   let current = null;
   /** @type {Link | null} on its way */
   let next = null;
+  /** @type {Link | null} what current took the place of, to be heard out */
+  let last = null;
   let attempt = 0;
   let stopped = false;
   let lastCode = 0;
@@ -69,7 +74,7 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
     clearTimeout(retry);
     retry = undefined;
     /** @type {Link} */
-    const link = { ws: null, welcomed: 0, over: false, heard: 0 };
+    const link = { ws: null, welcomed: 0, who: '', over: false, heard: 0 };
     next = link;
     if (!current) onState('connecting', {});
     link.deadline = setTimeout(() => ended(link, 0, 'no answer within 15 s'), OPEN_WITHIN);
@@ -101,7 +106,8 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
       return;
     }
     const fresh = frame.type === 'welcome' && !link.welcomed;
-    if (fresh) adopt(link);
+    if (link === last && (frame.type === 'welcome' || frame.type === 'bye')) return;
+    if (fresh) adopt(link, `${frame.agent} ${frame.device?.id}`);
     if (frame.type === 'bye') return leaveSoon(link, frame);
     onFrame(frame, (f) => sendOn(link, f), fresh);
     if (fresh) {
@@ -110,18 +116,28 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
     }
   }
 
-  /** @param {Link} link */
-  function adopt(link) {
+  /**
+   * @param {Link} link
+   * @param {string} who the login it is of
+   */
+  function adopt(link, who) {
     clearTimeout(link.deadline);
     link.welcomed = Date.now();
-    const last = current;
+    link.who = who;
+    letGo();
+    last = current;
     current = link;
     next = null;
-    if (last) {
-      sendOn(last, { type: 'bye' });
-      drop(last);
-    }
+    if (last && last.who !== who) letGo();
+    if (last) last.deadline = setTimeout(letGo, HEARD_OUT);
     link.stable = setTimeout(() => (attempt = 0), STABLE_AFTER);
+  }
+
+  function letGo() {
+    if (!last) return;
+    sendOn(last, { type: 'bye' });
+    drop(last);
+    last = null;
   }
 
   /**
@@ -159,6 +175,10 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
   function ended(link, code, reason) {
     if (link.over) return;
     drop(link);
+    if (link === last) {
+      last = null;
+      return;
+    }
     if (link === next) next = null;
     if (link === current) {
       current = null;
@@ -192,6 +212,7 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
     stopped = true;
     clearTimeout(retry);
     clearTimeout(probing);
+    letGo();
     for (const link of [current, next]) if (link) drop(link);
     current = next = null;
     onState(state, info);
@@ -226,6 +247,13 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
     open: () => void open(),
     /** @type {Send} */
     send: (frame) => (current ? sendOn(current, frame) : false),
+    /**
+     * Sends what holds of the page, whichever of its sockets the hub goes by.
+     * @param {object} frame
+     */
+    claim(frame) {
+      for (const link of [last, current]) if (link) sendOn(link, frame);
+    },
     /** @param {boolean} doubt the socket may be dead without knowing */
     wake(doubt) {
       if (stopped) return;

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -208,6 +209,27 @@ func (a *agent) waitCount(n int) {
 		title = fmt.Sprintf("(%d) CAAC", n)
 	}
 	a.Wait(fmt.Sprintf("a count of %d", n), fmt.Sprintf("(caac.counts?.total ?? 0) === %d && document.title === %q", n, title))
+}
+
+// wantUnbroken fails the story unless the page has been connected all the time,
+// has shown so many toasts, and its count never fell.
+func (a *agent) wantUnbroken(toasts int) {
+	a.s.t.Helper()
+	var seen struct {
+		States []string
+		Toasts int
+		Totals []int
+	}
+	a.Eval("({states: caac.states, toasts: caac.toasts.length, totals: caac.totals})", &seen)
+	if !slices.Equal(seen.States, []string{"connecting", "online"}) {
+		a.s.t.Errorf("the page went through the states %q", seen.States)
+	}
+	if seen.Toasts != toasts {
+		a.s.t.Errorf("%d toasts, want %d", seen.Toasts, toasts)
+	}
+	if !slices.IsSorted(seen.Totals) {
+		a.s.t.Errorf("the count fell: %v", seen.Totals)
+	}
 }
 
 // look makes the page view a conversation.
