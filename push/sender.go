@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/SherClockHolmes/webpush-go"
@@ -49,7 +50,7 @@ type Options struct {
 
 // Sender sends Web Pushes. Its methods may be called at once from many goroutines.
 type Sender struct {
-	keys      *KeyRing
+	keys      atomic.Pointer[KeyRing]
 	subject   string
 	guard     *guard
 	perHost   int
@@ -86,7 +87,6 @@ func New(o Options) (*Sender, error) {
 		return nil, err
 	}
 	s := &Sender{
-		keys:    o.Keys,
 		subject: o.Subject,
 		guard:   guard,
 		perHost: cmp.Or(o.PerHost, 64),
@@ -98,6 +98,7 @@ func New(o Options) (*Sender, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.keys.Store(o.Keys)
 	s.transport = func() http.RoundTripper { return newTransport(o, s.perHost) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -131,9 +132,12 @@ func newTransport(o Options, perHost int) *http.Transport {
 // Key is the VAPID key pages subscribe with now; public is its
 // applicationServerKey in base64url.
 func (s *Sender) Key() (id, public string) {
-	k := s.keys.Current()
+	k := s.keys.Load().Current()
 	return k.ID(), k.Public()
 }
+
+// SetKeys replaces the keys; sends under way go on with those they have.
+func (s *Sender) SetKeys(keys *KeyRing) { s.keys.Store(keys) }
 
 // Check answers nil if the subscription may be kept: a permitted endpoint, a
 // P-256 point and a 16-byte secret. It asks no network; addresses are checked
@@ -161,7 +165,7 @@ func (s *Sender) Send(ctx context.Context, sub notify.Subscription, m notify.Pus
 	if err != nil {
 		return answer(endpoint.Host, notify.AnswerRefused, err.Error())
 	}
-	key, ok := s.keys.find(sub.KeyID)
+	key, ok := s.keys.Load().find(sub.KeyID)
 	if !ok {
 		return answer(endpoint.Host, notify.AnswerKeyMismatch, "the hub no longer has the VAPID key the subscription was made for")
 	}
