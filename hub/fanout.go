@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"caac-hub/hub/notify"
@@ -16,9 +17,9 @@ import (
 type fanoutOp struct {
 	msg        *notify.Message
 	assignment notify.Assignment
-	recipients []string // in this partition; none: nobody is to be told
-	from, to   int64    // seqs applied to the recipients' unread
-	parts      int
+	recipients []string       // in this partition; none: nobody is to be told
+	from, to   int64          // seqs applied to the recipients' unread
+	parts      []int          // all partitions of the message's recipients, sorted
 	takeover   bool           // recipients of a new assignment, for a message decided before
 	silent     bool           // unread only: a newer message tells
 	replay     bool           // it may have been done before
@@ -117,7 +118,7 @@ func (o *fanoutOp) stage(s *step) error {
 		}
 		s.records[ref] = rec
 	} else {
-		rec.Parts = max(rec.Parts, o.parts)
+		rec.Parts = union(rec.Parts, o.parts)
 		rec.Deliveries = slices.Grow(rec.Deliveries, len(decisions))
 	}
 	confirm := false
@@ -333,6 +334,12 @@ func (o *fanoutOp) fence(p *partition, fenced []notify.Add, frames []frame) []fr
 	return frames
 }
 
+func union(a, b []int) []int {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // untold returns the agents of whom the record has no delivery.
 func untold(f *notify.Fanout, agents []string) []string {
 	told := make(map[string]bool, len(f.Deliveries))
@@ -496,7 +503,7 @@ func (h *Hub) fanout(ctx context.Context, msg *notify.Message, due notify.Due, r
 		return err
 	}
 	recipients := notify.Recipients(msg.Assignment, members)
-	h.spread(&due, recipients, func(part []string, parts int) *fanoutOp {
+	h.spread(&due, recipients, func(part []string, parts []int) *fanoutOp {
 		return &fanoutOp{
 			msg: msg, assignment: msg.Assignment, recipients: part, from: msg.Seq, to: msg.Seq, parts: parts, replay: replay,
 		}
@@ -506,16 +513,17 @@ func (h *Hub) fanout(ctx context.Context, msg *notify.Message, due notify.Due, r
 
 // spread posts one operation for each partition of the agents, the last of which
 // finishes the due work. Nobody at all is the conversation's partition's business.
-func (h *Hub) spread(due *notify.Due, agents []string, make func([]string, int) *fanoutOp) {
+func (h *Hub) spread(due *notify.Due, agents []string, make func([]string, []int) *fanoutOp) {
 	parts := h.byPartition(agents)
 	home := due.Partition
 	if len(parts) == 0 {
 		parts[home] = nil
 	}
+	all := slices.Sorted(maps.Keys(parts))
 	finished := notify.DueRef{Key: due.Key, Rev: due.Rev}
 	if len(parts) == 1 {
 		for n, part := range parts {
-			o := make(part, 1)
+			o := make(part, all)
 			if n == home {
 				o.finished = &finished
 			} else {
@@ -529,14 +537,14 @@ func (h *Hub) spread(due *notify.Due, agents []string, make func([]string, int) 
 		}
 		return
 	}
-	all := newCountdown(len(parts), func(err error) {
+	done := newCountdown(len(parts), func(err error) {
 		if err == nil {
 			h.finish(home, finished)
 		}
 	})
 	for n, part := range parts {
-		o := make(part, len(parts))
-		o.told = all.tick
+		o := make(part, all)
+		o.told = done.tick
 		h.at(n, o)
 	}
 }

@@ -134,7 +134,7 @@ type fanoutCall struct {
 	Recipients []string          `json:"recipients"`
 	From       int64             `json:"from"`
 	To         int64             `json:"to"`
-	Parts      int               `json:"parts"`
+	Parts      []int             `json:"parts"`
 	Takeover   bool              `json:"takeover,omitempty"`
 	Silent     bool              `json:"silent,omitempty"`
 	Replay     bool              `json:"replay,omitempty"`

@@ -79,9 +79,6 @@ func (m *metrics) settled(f *notify.Fanout) {
 	for i := range f.Deliveries {
 		m.ends.WithLabelValues(string(f.Deliveries[i].End), string(f.Deliveries[i].EndReason)).Inc()
 	}
-	if f.Parts <= 1 && reachedNobody(f.Deliveries) {
-		m.reachedNobody.Inc()
-	}
 }
 
 func (m *metrics) framed(msg *notify.Message) {

@@ -301,7 +301,7 @@ func (s *step) commit() error {
 		refs = append(refs, ref)
 		s.batch.Fanouts = append(s.batch.Fanouts, *f)
 		if f.Ended() {
-			s.batch.Erase = append(s.batch.Erase, s.erasable(f)...)
+			s.batch.Settled = append(s.batch.Settled, notify.Settled{Ref: ref, Parts: f.Parts})
 		}
 	}
 	var keys []string
@@ -341,6 +341,9 @@ func (s *step) commit() error {
 		}
 		p.h.changed(Event{Kind: "trace", Conversation: ref.Conversation, Message: ref.Message})
 	}
+	for _, ref := range res.Whole {
+		p.whole(s.records[ref])
+	}
 	for i, key := range keys {
 		s.rings[key].rev = res.Due[other+i]
 	}
@@ -374,23 +377,34 @@ func (s *step) commit() error {
 }
 
 func empty(b *notify.Batch) bool {
-	return len(b.Add)+len(b.Read)+len(b.Withdraw)+len(b.Fanouts)+len(b.Due)+len(b.Done)+len(b.Erase) == 0
+	return len(b.Add)+len(b.Read)+len(b.Withdraw)+len(b.Fanouts)+len(b.Due)+len(b.Done)+len(b.Settled) == 0
 }
 
-// erasable names the record's message if no other partition still needs its text.
-func (s *step) erasable(f *notify.Fanout) []notify.Ref {
-	if f.Parts > 1 {
-		fs, err := s.p.h.store.Fanouts(s.ctx, f.Ref)
-		if err != nil || len(fs) < f.Parts {
-			return nil
-		}
+// whole counts a message that came to its end everywhere, here last, if it
+// reached nobody.
+func (p *partition) whole(last *notify.Fanout) {
+	if last == nil || !reachedNobody(last.Deliveries) {
+		return
+	}
+	if len(last.Parts) <= 1 {
+		p.h.metrics.reachedNobody.Inc()
+		return
+	}
+	if !p.h.open(1) {
+		return
+	}
+	go func() {
+		defer p.h.wg.Done()
+		fs, err := p.h.store.Fanouts(p.h.storeCtx, last.Ref)
 		for i := range fs {
-			if fs[i].Partition != f.Partition && !fs[i].Ended() {
-				return nil
+			if !reachedNobody(fs[i].Deliveries) {
+				return
 			}
 		}
-	}
-	return []notify.Ref{f.Ref}
+		if err == nil {
+			p.h.metrics.reachedNobody.Inc()
+		}
+	}()
 }
 
 // opResult is the part of an operation that somebody may wait for.

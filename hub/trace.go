@@ -156,7 +156,7 @@ func (h *Hub) traceOf(ctx context.Context, m notify.Message, text bool) (Trace, 
 				f = o.found
 			}
 		}
-		t.Pending = t.Pending || !f.Ended() || len(fs) < f.Parts
+		t.Pending = t.Pending || !f.Ended() || len(fs) < len(f.Parts)
 		t.Deliveries = append(t.Deliveries, f.Deliveries...)
 	}
 	slices.SortStableFunc(t.Deliveries, func(a, b notify.Delivery) int {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -200,11 +201,19 @@ func (h *Hub) takeOver(ctx context.Context, b *notify.AssignBody, c notify.Conve
 	// past its retention, nothing is left to show.
 	silent := c.Seq > to || msg.Accepted.IsZero()
 	parts := h.byPartition(gained)
+	all := slices.Sorted(maps.Keys(parts))
+	fs, err := h.store.Fanouts(ctx, msg.Ref())
+	if err != nil {
+		return err
+	}
+	for i := range fs {
+		all = union(all, fs[i].Parts)
+	}
 	var results []opResult
 	for n, part := range parts {
 		r := awaited()
 		h.at(n, &fanoutOp{
-			msg: &msg, assignment: b.To, recipients: part, from: from, to: to, parts: len(parts),
+			msg: &msg, assignment: b.To, recipients: part, from: from, to: to, parts: all,
 			takeover: true, silent: silent, told: func(err error) { r.reply <- err },
 		})
 		results = append(results, r)

@@ -101,7 +101,10 @@ func PackFanout(f *Fanout) []byte {
 	p.int(p.base)
 	p.int(f.Seq)
 	p.int(f.Assignment)
-	p.int(int64(f.Parts))
+	p.uint(uint64(len(f.Parts)))
+	for _, n := range f.Parts {
+		p.uint(uint64(n))
+	}
 	p.uint(uint64(len(f.Deliveries)))
 	for i := range f.Deliveries {
 		p.delivery(&f.Deliveries[i])
@@ -216,7 +219,13 @@ func UnpackFanout(doc []byte) (Fanout, error) {
 	}
 	u.base = u.varint()
 	f.Decided = FromNanos(u.base)
-	f.Seq, f.Assignment, f.Parts = u.varint(), u.varint(), int(u.varint())
+	f.Seq, f.Assignment = u.varint(), u.varint()
+	if n := u.count(); n > 0 {
+		f.Parts = make([]int, n)
+	}
+	for i := range f.Parts {
+		f.Parts[i] = int(u.uvarint())
+	}
 	if n := u.count(); n > 0 {
 		f.Deliveries = make([]Delivery, n)
 	}

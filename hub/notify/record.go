@@ -57,7 +57,7 @@ type Fanout struct {
 	Partition  int        `json:"partition"`
 	Seq        int64      `json:"seq"`
 	Assignment int64      `json:"assignment"` // version
-	Parts      int        `json:"parts"`      // partitions the message was fanned out to
+	Parts      []int      `json:"parts"`      // partitions the message was fanned out to, sorted
 	Decided    time.Time  `json:"decided"`
 	Deliveries []Delivery `json:"deliveries"` // sorted by agent, then device
 	Rev        int64      `json:"-"`          // 0: not stored yet
@@ -179,9 +179,21 @@ type Batch struct {
 	Fanouts  []Fanout // put, at Rev
 	Due      []Due    // put, at Rev
 	Done     []DueRef // delete, at Rev
+	// Settled names messages all of whose deliveries in this partition have
+	// ended. Once that holds for all its Parts, a message's text and thumbnail go.
+	// A store may do this after the step; a crash between them leaves the text to
+	// the end of its retention.
+	Settled []Settled
 	// Erase names messages all of whose deliveries have ended: their text and
 	// thumbnail go.
 	Erase []Ref
+}
+
+// Settled is a message that has come to its end in one partition. Parts are the
+// partitions it was fanned out to, sorted.
+type Settled struct {
+	Ref   Ref
+	Parts []int
 }
 
 // Result is what a Batch did.
@@ -190,6 +202,7 @@ type Result struct {
 	Fenced  []Add   // Adds refused because a newer assignment withdrew them
 	Fanouts []int64 // new revisions, parallel to Batch.Fanouts
 	Due     []int64 // new revisions, parallel to Batch.Due
+	Whole   []Ref   // of Batch.Settled, the messages that have come to their end everywhere
 }
 
 // Count is one change of an agent's unread. Version is per agent and only

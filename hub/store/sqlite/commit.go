@@ -82,6 +82,10 @@ func (t *tx) commit(b notify.Batch, docs [][]byte) (notify.Result, error) {
 	if err := t.changeUnread(&b, &r); err != nil {
 		return r, err
 	}
+	for _, settled := range b.Settled { // in the one partition there is
+		b.Erase = append(b.Erase, settled.Ref)
+		r.Whole = append(r.Whole, settled.Ref)
+	}
 	for _, ref := range b.Erase {
 		if _, err := t.c.exec("UPDATE messages SET text = '', thumbnail = '' WHERE id = ? AND conversation = ?", ref.Message, ref.Conversation); err != nil {
 			return r, err

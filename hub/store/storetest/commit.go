@@ -23,7 +23,7 @@ var commitTests = []test{
 // fanout is a record that uses every field.
 func fanout(ref notify.Ref, partition int) notify.Fanout {
 	return notify.Fanout{
-		Ref: ref, Partition: partition, Seq: 4, Assignment: 7, Parts: 3, Decided: start.Add(5),
+		Ref: ref, Partition: partition, Seq: 4, Assignment: 7, Parts: []int{0, 1, 63}, Decided: start.Add(5),
 		Deliveries: []notify.Delivery{
 			{ID: "d0", Decision: notify.Decision{Channel: notify.None, Reason: notify.Unassigned}, End: notify.EndNone, Ended: start},
 			{
