@@ -1,0 +1,3 @@
+-- Writes, to learn whether that is possible. KEYS: identity, revision, a key.
+redis.call('SET', KEYS[3], int(now))
+return {'ok'}
