@@ -42,6 +42,9 @@ type Options struct {
 	// Bus joins the hub to the other nodes of its deployment, which share its
 	// Store; nil: it is the only one.
 	Bus Bus
+	// Node is what the node is called among the others, which see a random end
+	// added; may be empty.
+	Node string
 	// DrainSpread is the time over which a node that goes tells its pages to
 	// come back, where another node is there; default 5 s.
 	DrainSpread time.Duration
@@ -117,7 +120,7 @@ func New(o Options) (*Hub, error) {
 	}
 	h.base, h.cut = context.WithCancel(context.Background())
 	h.storeCtx, h.cutStore = context.WithCancel(context.Background())
-	h.peers = newPeers(h, o.Bus)
+	h.peers = newPeers(h, o.Bus, o.Node)
 	h.lanes = newLanes(h.base, h.open, &h.wg)
 	for n := range o.Store.Partitions() {
 		h.partitions = append(h.partitions, newPartition(h, n))

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,9 +73,9 @@ type peer struct {
 	pieces   []loginPages
 }
 
-func newPeers(h *Hub, bus Bus) *peers {
+func newPeers(h *Hub, bus Bus, name string) *peers {
 	p := &peers{
-		h: h, bus: bus, id: newID()[:12], nodes: map[string]*peer{}, out: map[string]*mailbox{},
+		h: h, bus: bus, id: strings.TrimPrefix(name+"-"+newID()[:8], "-"), nodes: map[string]*peer{}, out: map[string]*mailbox{},
 		stir: make(chan struct{}, 1), hurry: make(chan struct{}, 1), deaf: make(chan struct{}, 1),
 		calls: calls{waiting: map[int64]chan *answer{}}, checks: make(chan []*socket, 64),
 	}
