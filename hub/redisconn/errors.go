@@ -63,6 +63,12 @@ func Unavailable(err error) error {
 	return fmt.Errorf("%w: %w", notify.ErrUnavailable, &cause{said, detail, err})
 }
 
+// Refused is an error that says in words, which anyone may read, why Redis can't
+// serve now; it wraps notify.ErrUnavailable.
+func Refused(words string) error {
+	return fmt.Errorf("%w: %w", notify.ErrUnavailable, &cause{words: words})
+}
+
 // cause shows its words and keeps the error for errors.Is.
 type cause struct {
 	words, detail string

@@ -128,7 +128,8 @@ func (m *member) subscribe(ctx context.Context) (line *redis.PubSub, err error) 
 		line = client.Subscribe(ctx)
 		err = line.Subscribe(ctx, m.channels...)
 	}
-	stop := context.AfterFunc(ctx, func() { line.Close() })
+	opened := line
+	stop := context.AfterFunc(ctx, func() { opened.Close() })
 	for confirmed := 0; err == nil && confirmed < len(m.channels); {
 		var frame any
 		if frame, err = line.Receive(ctx); err == nil {
