@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"caac-hub/hub/notify"
 	"caac-hub/hub/redisconn"
 )
 
@@ -34,8 +32,8 @@ type identity struct {
 const lookEvery = 250 * time.Millisecond
 
 var (
-	errNew   = fmt.Errorf("%w: this Redis is new or was emptied; run `caac-hub redis-init`", notify.ErrUnavailable)
-	errOther = fmt.Errorf("%w: this Redis holds another deployment's state than before; point the hub to the right one, or restart its nodes", notify.ErrUnavailable)
+	errNew   = redisconn.Refused("this Redis is new or was emptied; run `caac-hub redis-init`")
+	errOther = redisconn.Refused("this Redis holds another deployment's state than before; point the hub to the right one, or restart its nodes")
 )
 
 // identified returns the identity to write under.
