@@ -24,14 +24,14 @@ type Cluster struct {
 }
 
 // StartCluster starts a Cluster and returns once every node finds it whole. A
-// node that does not answer for a second is taken for failed by the others.
+// node that does not answer for 2 s is taken for failed by the others.
 func StartCluster(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t}
 	lines := append(o.lines(),
 		"cluster-enabled yes",
 		"cluster-port BUSPORT",
-		"cluster-node-timeout 1000",
+		"cluster-node-timeout 2000",
 		"cluster-announce-ip 127.0.0.1",
 	)
 	for i := range masters * (1 + o.Replicas) {
@@ -60,7 +60,7 @@ func StartCluster(t testing.TB, o Options) *Cluster {
 		s.must(s.client.ClusterReplicate(context.Background(), id))
 	}
 	for _, s := range c.Servers[masters:] {
-		s.awaitSync()
+		s.Await("replication", inSync)
 	}
 	c.awaitReplicas(o.Replicas)
 	return c
@@ -150,12 +150,9 @@ func urlOf(servers []*Server, more ...string) string {
 	return servers[0].URL() + "?" + strings.Join(more, "&")
 }
 
-// awaitSync waits until a replica follows its master.
-func (s *Server) awaitSync() {
-	s.t.Helper()
-	s.Await("replication", func(info map[string]string) bool {
-		return info["role"] == "slave" && info["master_link_status"] == "up" && info["master_sync_in_progress"] == "0"
-	})
+// inSync says of INFO replication that a replica follows its master.
+func inSync(info map[string]string) bool {
+	return info["role"] == "slave" && info["master_link_status"] == "up" && info["master_sync_in_progress"] == "0"
 }
 
 // MoveSlot gives the slot of a key, in which nothing may be stored, to another

@@ -4,6 +4,7 @@ package redistest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"testing"
@@ -24,8 +25,8 @@ type Sentinel struct {
 
 // StartSentinel starts a master, its replicas (Options.Replicas, or 1) and
 // three sentinels, and returns once the replicas are in sync and the sentinels
-// know them and each other. A master that does not answer for half a second is
-// taken for down.
+// know them and each other. A master that does not answer for a second is
+// taken for down: less, and a slow disk passes for it.
 func StartSentinel(t testing.TB, o Options) *Sentinel {
 	t.Helper()
 	g := &Sentinel{t: t}
@@ -42,7 +43,7 @@ func StartSentinel(t testing.TB, o Options) *Sentinel {
 		s := newServer(t, "sentinel "+strconv.Itoa(i+1), Options{Binary: o.Binary, Args: []string{"--sentinel"}})
 		s.begin(
 			"sentinel monitor "+masterName+" 127.0.0.1 "+strconv.Itoa(master.port)+" 2",
-			"sentinel down-after-milliseconds "+masterName+" 500",
+			"sentinel down-after-milliseconds "+masterName+" 1000",
 			"sentinel failover-timeout "+masterName+" 3000",
 		)
 		g.Sentinels = append(g.Sentinels, s)
@@ -63,29 +64,36 @@ func (g *Sentinel) URL() string { return urlOf(g.Sentinels, "master_name="+maste
 func (g *Sentinel) Master() *Server {
 	g.t.Helper()
 	var master *Server
-	await(g.t, "the sentinels to agree on a master", func(ctx context.Context) error {
-		master = nil
-		for _, s := range g.Sentinels {
-			if !s.Running() {
-				continue
-			}
-			seen, err := g.seen(ctx, s)
-			if err != nil {
-				return err
-			}
-			found := g.server(seen["port"])
-			if found == nil || master != nil && master != found {
-				return fmt.Errorf("%s names port %s", s.name, seen["port"])
-			}
-			master = found
-		}
-		return nil
+	await(g.t, "the sentinels to agree on a master", func(ctx context.Context) (err error) {
+		master, err = g.agreed(ctx)
+		return err
 	})
 	return master
 }
 
+func (g *Sentinel) agreed(ctx context.Context) (master *Server, err error) {
+	if len(g.Sentinels) == 0 {
+		return g.Servers[0], nil // they are still to be started
+	}
+	for _, s := range g.Sentinels {
+		if !s.Running() {
+			continue
+		}
+		seen, err := g.seen(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		named := g.server(seen["port"])
+		if named == nil || master != nil && master != named {
+			return nil, fmt.Errorf("%s names port %s", s.name, seen["port"])
+		}
+		master = named
+	}
+	return master, nil
+}
+
 // Failover kills the master and returns the server that took its place, once
-// it takes writes and every sentinel names it.
+// it is a master and every sentinel names it.
 func (g *Sentinel) Failover() *Server {
 	g.t.Helper()
 	old := g.Master()
@@ -97,27 +105,41 @@ func (g *Sentinel) Failover() *Server {
 // that one is a master.
 func (g *Sentinel) AwaitFailover(old *Server) *Server {
 	g.t.Helper()
-	for _, s := range g.Sentinels {
-		g.await(s, func(seen map[string]string) bool { return seen["port"] != strconv.Itoa(old.port) })
-	}
-	master := g.Master()
-	master.Await("replication", func(info map[string]string) bool { return info["role"] == "master" })
+	var master *Server
+	await(g.t, "another master than "+old.name, func(ctx context.Context) (err error) {
+		if master, err = g.agreed(ctx); err != nil {
+			return err
+		}
+		if master == old {
+			return errors.New("all still name it")
+		}
+		return master.is(ctx, "replication", func(info map[string]string) bool { return info["role"] == "master" })
+	})
 	return master
 }
 
-// AwaitSync waits until every running server but the master follows a master.
-// One that was the master and was restarted takes some seconds to be told.
+// AwaitSync waits until every running server but the master follows it. One
+// that was the master and was restarted takes some ten seconds to be told.
 func (g *Sentinel) AwaitSync() {
 	g.t.Helper()
-	master := g.Servers[0]
-	if len(g.Sentinels) > 0 {
-		master = g.Master()
-	}
-	for _, s := range g.Servers {
-		if s != master && s.Running() {
-			s.awaitSync()
+	await(g.t, "all to follow the master", func(ctx context.Context) error {
+		master, err := g.agreed(ctx)
+		if err != nil {
+			return err
 		}
-	}
+		for _, s := range g.Servers {
+			if s == master || !s.Running() {
+				continue
+			}
+			err := s.is(ctx, "replication", func(info map[string]string) bool {
+				return inSync(info) && info["master_port"] == strconv.Itoa(master.port)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // await waits until what a sentinel sees is as wanted.

@@ -334,13 +334,16 @@ func (s *Server) Info(section string) map[string]string {
 // Await waits until an INFO section is as wanted.
 func (s *Server) Await(section string, ok func(info map[string]string) bool) {
 	s.t.Helper()
-	await(s.t, s.name+": INFO "+section, func(ctx context.Context) error {
-		info, err := infoOf(ctx, s.client, section)
-		if err == nil && !ok(info) {
-			err = fmt.Errorf("%v", info)
-		}
-		return err
-	})
+	await(s.t, s.name, func(ctx context.Context) error { return s.is(ctx, section, ok) })
+}
+
+// is answers nil if an INFO section is as wanted.
+func (s *Server) is(ctx context.Context, section string, ok func(info map[string]string) bool) error {
+	info, err := infoOf(ctx, s.client, section)
+	if err == nil && !ok(info) {
+		err = fmt.Errorf("%s: INFO %s: %v", s.name, section, info)
+	}
+	return err
 }
 
 func (s *Server) must(cmd redis.Cmder) {
