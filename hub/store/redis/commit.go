@@ -33,8 +33,9 @@ func (b *batch) entry(agent, conversation string) {
 }
 
 // Commit implements hub.Ledger. Within a batch Adds come first, then reads, then
-// withdrawals. Texts to be erased lie in the slots of their conversations and
-// go after the rest is done; should that fail, they stay for as long as traces do.
+// withdrawals. The texts of messages that came to their end lie in the slots of
+// their conversations and go after the rest is done; should that fail, they stay
+// for as long as traces do.
 func (s *Store) Commit(ctx context.Context, p int, b notify.Batch) (notify.Result, error) {
 	var none notify.Result
 	if err := checkPartition(p); err != nil {
@@ -121,7 +122,7 @@ func (s *Store) Commit(ctx context.Context, p int, b notify.Batch) (notify.Resul
 			Cursor: number(c[4]), Prev: number(c[5]), Version: number(c[6]), Total: int(number(c[7])),
 		})
 	}
-	s.erase(ctx, b.Erase)
+	r.Whole = s.settle(ctx, p, b.Settled)
 	return r, nil
 }
 
@@ -156,27 +157,46 @@ func (s *Store) readable(ctx context.Context, reads []notify.ReadUpto) ([]int64,
 	return upto, nil
 }
 
-func (s *Store) erase(ctx context.Context, refs []notify.Ref) {
-	if len(refs) == 0 {
-		return
+// settle notes where messages have come to their end, and returns those that have
+// everywhere, whose text is erased then.
+func (s *Store) settle(ctx context.Context, p int, settled []notify.Settled) (whole []notify.Ref) {
+	if len(settled) == 0 {
+		return nil
 	}
-	by := map[int][]any{}
-	for _, ref := range refs {
-		by[part(ref.Conversation)] = append(by[part(ref.Conversation)], refKey(ref))
+	of := map[int][]notify.Ref{}
+	args := map[int][]any{}
+	for _, x := range settled {
+		home := part(x.Ref.Conversation)
+		of[home] = append(of[home], x.Ref)
+		args[home] = append(args[home], settledArgs(p, x)...)
 	}
 	var runs []run
-	for p, refs := range by {
-		runs = append(runs, run{p, []string{s.keys[p].messages}, append([]any{len(refs)}, refs...)})
+	for home, refs := range of {
+		k := &s.keys[home]
+		runs = append(runs, run{home, []string{k.messages, k.ends}, append([]any{len(refs)}, args[home]...)})
 	}
 	answers, err := s.writeEach(ctx, eraseScript, runs)
-	for _, a := range answers {
-		if err == nil {
+	for i, a := range answers {
+		if a.err != nil {
 			err = a.err
+			continue
+		}
+		for _, n := range list(a.values[0]) {
+			whole = append(whole, of[runs[i].partition][number(n)])
 		}
 	}
 	if err != nil {
-		s.log.Warn("store: texts of ended messages were not erased", "messages", len(refs), "error", err)
+		s.log.Warn("store: texts of ended messages were not erased", "messages", len(settled), "error", err)
 	}
+	return whole
+}
+
+func settledArgs(p int, x notify.Settled) []any {
+	args := []any{refKey(x.Ref), p, len(x.Parts)}
+	for _, n := range x.Parts {
+		args = append(args, n)
+	}
+	return args
 }
 
 // A record's row is "rev ended" (1 or 0), a line end, and the packed record.

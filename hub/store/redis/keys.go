@@ -25,6 +25,7 @@ type partitionKeys struct {
 	messages      string // hash: reference -> row
 	messageTimes  string // zset: reference by time of acceptance, µs
 	messageIDs    string // zset: reference, by itself
+	ends          string // hash: reference -> where the message has come to its end, until it has everywhere
 
 	fanouts  string // hash: reference -> row
 	due      string // hash: key -> row
@@ -47,6 +48,7 @@ func newPartitionKeys(prefix string, p int) partitionKeys {
 		endpoints:     base + "endpoints",
 		conversations: base + "conversations",
 		messages:      base + "messages", messageTimes: base + "messages:times", messageIDs: base + "messages:ids",
+		ends:    base + "messages:ends",
 		fanouts: base + "fanouts",
 		due:     base + "due", dueTimes: base + "due:times", dueKinds: base + "due:kinds",
 		versions: base + "versions", holders: base + "holders", unread: base + "unread:",

@@ -6,7 +6,7 @@
 // ids hash there, with the agents' unread, delivery records and due work; the
 // conversations that hash there, with their messages and due work.
 //
-// Not one step: the text of messages named by Batch.Erase goes after the commit;
+// Not one step: the text of messages named by Batch.Settled goes after the commit;
 // the claim on an endpoint is made before the device is written and settled after it;
 // and what lies in several partitions is removed one after the other by Sweep.
 //

@@ -178,7 +178,7 @@ func (s *Store) dropTraces(ctx context.Context, traces []trace, keep int64, pass
 	var runs []run
 	for p, of := range args {
 		k := &s.keys[p]
-		runs = append(runs, run{p, []string{k.messages, k.messageTimes, k.messageIDs, k.due}, append([]any{len(of) / 2}, of...)})
+		runs = append(runs, run{p, []string{k.messages, k.messageTimes, k.messageIDs, k.due, k.ends}, append([]any{len(of) / 2}, of...)})
 	}
 	if len(runs) == 0 {
 		return 0, nil
