@@ -245,14 +245,21 @@ func (h *Hub) Logout(ctx context.Context, agent string, auth wire.DeviceAuth) er
 // proven returns the device if the key proves it and the agent, where named, is
 // logged in there. Every other case is the same Forbidden.
 func (h *Hub) proven(ctx context.Context, agent string, auth wire.DeviceAuth) (notify.Device, error) {
-	d, err := h.dir.device(ctx, auth.ID)
-	if e := AsError(err); e != nil && e.Kind != NotFound {
-		return d, err
+	tries := 1
+	if !h.peers.alone() {
+		tries = 2 // the login may have been made on another node a moment ago
 	}
-	if err == nil && proves(d, auth.Key) {
-		if _, ok := slices.BinarySearch(d.Agents, agent); ok || agent == "" {
-			return d, nil
+	for range tries {
+		d, err := h.dir.device(ctx, auth.ID)
+		if e := AsError(err); e != nil && e.Kind != NotFound {
+			return d, err
 		}
+		if err == nil && proves(d, auth.Key) {
+			if _, ok := slices.BinarySearch(d.Agents, agent); ok || agent == "" {
+				return d, nil
+			}
+		}
+		h.dir.forget("", "", auth.ID)
 	}
 	return notify.Device{}, &Error{Kind: Forbidden, Code: "not_this_device", Message: "the device key does not fit the device, or the agent is not logged in there"}
 }

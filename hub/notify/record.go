@@ -184,9 +184,6 @@ type Batch struct {
 	// A store may do this after the step; a crash between them leaves the text to
 	// the end of its retention.
 	Settled []Settled
-	// Erase names messages all of whose deliveries have ended: their text and
-	// thumbnail go.
-	Erase []Ref
 }
 
 // Settled is a message that has come to its end in one partition. Parts are the

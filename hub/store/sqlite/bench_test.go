@@ -60,7 +60,7 @@ func one(ctx context.Context, s *sqlite.Store, agents []string, deliveries []not
 	_, err = s.Commit(ctx, 0, notify.Batch{
 		Fanouts: []notify.Fanout{f},
 		Done:    []notify.DueRef{{Key: b.Due[0].Key, Rev: r.Due[0]}},
-		Erase:   []notify.Ref{ref},
+		Settled: []notify.Settled{{Ref: ref, Parts: []int{0}}},
 	})
 	return err
 }

@@ -83,10 +83,8 @@ func (t *tx) commit(b notify.Batch, docs [][]byte) (notify.Result, error) {
 		return r, err
 	}
 	for _, settled := range b.Settled { // in the one partition there is
-		b.Erase = append(b.Erase, settled.Ref)
-		r.Whole = append(r.Whole, settled.Ref)
-	}
-	for _, ref := range b.Erase {
+		ref := settled.Ref
+		r.Whole = append(r.Whole, ref)
 		if _, err := t.c.exec("UPDATE messages SET text = '', thumbnail = '' WHERE id = ? AND conversation = ?", ref.Message, ref.Conversation); err != nil {
 			return r, err
 		}

@@ -115,7 +115,7 @@ func batchIsAtomic(e *env) {
 			Fanouts: []notify.Fanout{g},
 			Due:     []notify.Due{{Partition: p, Key: "ring/2", Kind: notify.DueRing, At: start}},
 			Done:    []notify.DueRef{{Key: work.Key, Rev: work.Rev}},
-			Erase:   []notify.Ref{ref},
+			Settled: []notify.Settled{{Ref: ref, Parts: []int{p}}},
 		}
 	}
 	bad := map[string]func(b *notify.Batch){

@@ -276,7 +276,24 @@ func erased(e *env) {
 	in := accept("c", "m1")
 	in.Message.Thumbnail = "https://img.example/1"
 	m := must(e.Accept(e.Context(), in))(e).Message
-	must(e.Commit(e.Context(), e.part("c"), notify.Batch{Erase: []notify.Ref{m.Ref(), {Conversation: "c", Message: "none"}}}))(e)
+	settle := func(p int, parts ...int) []notify.Ref {
+		return must(e.Commit(e.Context(), p, notify.Batch{Settled: []notify.Settled{{Ref: m.Ref(), Parts: parts}}}))(e).Whole
+	}
+	// Where there are partitions enough, it is fanned out to three of them; one
+	// comes later and names more than the others know of.
+	all := e.partitions()
+	all = all[:min(len(all), 3)]
+	for i, p := range all[:len(all)-1] {
+		e.eq("whole", len(settle(p, all[:2]...)), 0)
+		if i == 0 {
+			e.eq("whole, said again", len(settle(p, all...)), 0)
+		}
+	}
+	if got := must(e.Message(e.Context(), m.Ref()))(e); got.Text == "" {
+		e.Fatal("the text went before the message came to its end everywhere")
+	}
+	e.eq("whole", settle(all[len(all)-1], all...), []notify.Ref{m.Ref()})
+	must(e.Commit(e.Context(), 0, notify.Batch{Settled: []notify.Settled{{Ref: notify.Ref{Conversation: "c", Message: "none"}, Parts: []int{0}}}}))(e)
 	m.Text, m.Thumbnail = "", ""
 	if got := must(e.Message(e.Context(), m.Ref()))(e); !cmp.Equal(got, m) {
 		e.Fatal(cmp.Diff(got, m))
