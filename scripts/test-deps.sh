@@ -58,7 +58,7 @@ fail() {
 
 install() {
 	export DEBIAN_FRONTEND=noninteractive
-	local apt=(apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0) policy=/usr/sbin/policy-rc.d
+	local apt=(apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 ${sources[@]+"${sources[@]}"}) policy=/usr/sbin/policy-rc.d
 	# The package lists may be missing, or from before the security updates.
 	"${apt[@]}" update
 	# No service is to start because a package came: the tests start their own.
@@ -68,10 +68,37 @@ install() {
 		trap 'rm -f '$policy EXIT
 	fi
 	"${apt[@]}" install -y --no-install-recommends "$@"
-	# Nor at the next boot, if it was this script that brought Redis.
-	if [[ " $* " == *" redis-server "* ]] && command -v systemctl >/dev/null; then
-		systemctl disable redis-server >/dev/null 2>&1 || true
-	fi
+	# Nor at the next boot, if it was this script that brought the server.
+	local server
+	for server in redis-server valkey-server; do
+		if [[ " $* " == *" $server "* ]] && command -v systemctl >/dev/null; then
+			systemctl disable "$server" >/dev/null 2>&1 || true
+		fi
+	done
+}
+
+# Where apt reads from instead of where it is set up to; empty: as set up.
+sources=()
+
+# install_valkey takes Valkey from Debian or, where only they have it (12), from
+# its backports, which are read for this one call.
+install_valkey() {
+	local codename uri dir
+	apt-get -q -o DPkg::Lock::Timeout=300 update
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	uri=$(apt-get indextargets --format '$(REPO_URI) $(LABEL) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+		awk -v codename="$codename" '$2 == "Debian" && $3 == codename && $4 == "main" && !seen++ { print $1 }')
+	[ -n "$uri" ] || return 0
+	dir=$(mktemp -d)
+	chmod 755 "$dir" # apt reads as a user of its own
+	mkdir -p "$dir/lists/partial"
+	printf "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri %s main\n" \
+		"$codename" "$codename-backports" >"$dir/list"
+	sources=(-o "Dir::Etc::sourcelist=$dir/list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$dir/lists"
+		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o "APT::Default-Release=$codename-backports")
+	install valkey-server
+	sources=()
+	rm -rf "$dir"
 }
 
 packages=($(missing))
@@ -88,7 +115,16 @@ if [ ${#packages[@]} -gt 0 ]; then
 	packages=($(missing))
 	[ ${#packages[@]} -eq 0 ] || fail "Still missing after the installation: ${packages[*]}"
 fi
+if ! have valkey-server && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+	echo "Installing: valkey-server"
+	(install_valkey) || true
+fi
 [ "$(uname -s)" = Linux ] || fail "The browser tests need Linux (D-Bus notifications, /proc), and this is $(uname -s). 'make test-go' runs what needs Go alone."
 node_is_new_enough || fail "node $(node --version) is too old: the type check needs 18 or newer."
 echo "The tests use:"
 versions
+if have valkey-server; then
+	echo "  $(valkey-server --version)"
+else
+	echo "  no Valkey: none could be installed, and the tests leave its run out"
+fi
