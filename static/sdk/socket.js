@@ -12,8 +12,8 @@ const QUIET_FOR = 60_000;
 const ANSWER_WITHIN = 5_000;
 const TOKEN_HELD = 5_000;
 // What the hub sent before it knew of the next socket still comes, and is answered
-// where it came from: longer than anything takes to be drawn.
-const HEARD_OUT = 3_000;
+// where it came from: as long as a toast may take to be drawn.
+const HEARD_OUT = 2_000;
 
 const CLOSE_TOKEN_ENDED = 4002;
 const CLOSE_TOO_MANY = 4029;

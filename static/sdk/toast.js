@@ -18,12 +18,13 @@ button { all: unset; padding: 0 6px; cursor: pointer; align-self: start; } butto
 `;
 
 /**
- * Waits for the next frame the browser draws; false if it draws none within a second.
+ * Waits for the next frame the browser draws; false if it draws none within two
+ * seconds, before the hub stops waiting for an answer.
  * @returns {Promise<boolean>}
  */
 export function drawn() {
   return new Promise((resolve) => {
-    const late = setTimeout(() => resolve(false), 1_000);
+    const late = setTimeout(() => resolve(false), 2_000);
     requestAnimationFrame(() => {
       clearTimeout(late);
       resolve(true);

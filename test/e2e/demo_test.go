@@ -44,6 +44,8 @@ func (s *story) firstMinute(b *browser.Browser) (stage, mei *browser.Page) {
 	mei.Wait("the state of push", `document.body.innerText.includes("Push reaches this device")`)
 	clickOn(mei, "My profile")
 
+	mei.Hide() // so that there is a tab to look at within the 5 s
+	mei.Show()
 	(&agent{mei, s, "mei"}).waitPresence(notify.Active)
 	clickOn(mei, "now")
 	mei.Wait("the count in the title", `document.title === "(1) CAAC"`)

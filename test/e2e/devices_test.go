@@ -21,7 +21,10 @@ func titles(shown []desktop.Notification) []string {
 }
 
 func TestReadOnOneDeviceClearsCountAndNotificationOnTheOther(t *testing.T) {
-	s := newStory(t)
+	ofEach(t, func(t *testing.T, d deployment) { readElsewhere(d.newStory(t)) })
+}
+
+func readElsewhere(s *story) {
 	phone := s.open(s.Firefox(), "mei")
 	phone.grant()
 	phone.hide()
@@ -31,16 +34,16 @@ func TestReadOnOneDeviceClearsCountAndNotificationOnTheOther(t *testing.T) {
 	s.message("c1", "mei", "hello")
 	phone.waitCount(1)
 	laptop.waitCount(1)
-	s.Desktop.WaitNotification(t, "Contact")
+	s.Desktop.WaitNotification(s.t, "Contact")
 
 	laptop.Eval(`caac.client.read("c1", 1)`, nil)
 	phone.waitCount(0)
 	laptop.waitCount(0)
-	s.Desktop.WaitNothing(t)
+	s.Desktop.WaitNothing(s.t)
 }
 
 func TestTwoAgentsOnOneDeviceBothRing(t *testing.T) {
-	inBothBrowsers(t, func(s *story, b *browser.Browser) {
+	ofEachInChromium(t, func(s *story, b *browser.Browser) {
 		mei := s.open(b, "mei")
 		mei.grant()
 		ken := s.open(b, "ken") // in front of Mei's tab
@@ -64,18 +67,17 @@ func TestTwoAgentsOnOneDeviceBothRing(t *testing.T) {
 }
 
 func TestViewingTheChatOnTheDesktopKeepsThePhoneSilent(t *testing.T) {
-	s := newStory(t)
+	ofEach(t, func(t *testing.T, d deployment) { viewingElsewhere(d.newStory(t)) })
+}
+
+func viewingElsewhere(s *story) {
 	phone := s.open(s.Firefox(), "mei")
 	phone.grant()
 	phone.hide()
 	laptop := s.open(s.Chromium(), "mei")
 	laptop.grant()
 	laptop.look("c1")
-	s.wait("the hub to know what Mei views", func() bool {
-		var info struct{ Logins []struct{ Viewing string } }
-		s.call("GET", "/v1/agents/mei", nil, &info)
-		return slices.ContainsFunc(info.Logins, func(l struct{ Viewing string }) bool { return l.Viewing == "c1" })
-	})
+	laptop.waitLogin("viewing c1", func(l login) bool { return l.Viewing == "c1" })
 
 	ends := s.waitEnds(s.message("c1", "mei", "hello"))
 	var got []string
@@ -85,13 +87,13 @@ func TestViewingTheChatOnTheDesktopKeepsThePhoneSilent(t *testing.T) {
 	slices.Sort(got)
 	want := []string{"acknowledged viewing_conversation viewing_conversation", "dropped page_hidden read_elsewhere"}
 	if !slices.Equal(got, want) {
-		t.Errorf("ends %q, want %q", got, want)
+		s.t.Errorf("ends %q, want %q", got, want)
 	}
 
 	// Another conversation is not what Mei looks at: the phone rings.
 	s.message("c2", "mei", "other")
-	s.Desktop.WaitNotification(t, "Contact")
+	s.Desktop.WaitNotification(s.t, "Contact")
 	if all := s.Desktop.History(); len(all) != 1 || all[0].Body != "other" {
-		t.Errorf("shown: %s", desktop.Describe(all))
+		s.t.Errorf("shown: %s", desktop.Describe(all))
 	}
 }

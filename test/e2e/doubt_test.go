@@ -18,11 +18,7 @@ func TestFrozenBrowserThatClaimsToBeActiveIsPushedWithinFourSeconds(t *testing.T
 		b.Freeze()
 		posted := time.Now()
 		m := s.message("c1", "mei", "are you there?")
-		requests := s.Mozilla.Front
-		if b.Name() == "chromium" {
-			requests = s.Google.Front
-		}
-		pushed := requests.WaitRequests(s.t, 1)[0]
+		pushed := s.pushes(b).WaitRequests(s.t, 1)[0]
 		if took := pushed.At.Sub(posted); took > 4*time.Second {
 			s.t.Errorf("the push came %v after the message", took)
 		}
@@ -33,7 +29,7 @@ func TestFrozenBrowserThatClaimsToBeActiveIsPushedWithinFourSeconds(t *testing.T
 }
 
 func TestPushTestShowsItsDelay(t *testing.T) {
-	inBothBrowsers(t, func(s *story, b *browser.Browser) {
+	ofEachInChromium(t, func(s *story, b *browser.Browser) {
 		mei := s.open(b, "mei")
 		mei.grant()
 		s.duty("mei", false) // a test goes past it, and says so

@@ -10,7 +10,7 @@ import (
 )
 
 func TestActivePageShowsAToastHiddenAndClosedPagesRing(t *testing.T) {
-	inBothBrowsers(t, func(s *story, b *browser.Browser) {
+	everywhere(t, func(s *story, b *browser.Browser) {
 		mei := s.open(b, "mei")
 		mei.grant()
 		mei.waitPresence(notify.Active)

@@ -102,7 +102,8 @@ func (l *link) welcome(version int64, total int) {
 	l.n.t.Helper()
 	w := wire.Welcome{
 		Type: wire.TypeWelcome, Socket: "s", Agent: "mei", Name: "Mei", Device: wire.DeviceAuth{ID: "d", Key: "k"}, OnDuty: true,
-		Version: version, Total: total, Conversations: []wire.Change{}, RenewSeconds: 15,
+		Version: version, Total: total, Conversations: []wire.Change{},
+		RenewSeconds: 3600, // what is told is told at once
 	}
 	if total > 0 {
 		w.Conversations = append(w.Conversations, wire.Change{Conversation: "c1", Unread: total, Seq: int64(total)})
