@@ -22,9 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"caac-hub/hub"
-	"caac-hub/hub/bus/local"
 	"caac-hub/hub/notify"
-	"caac-hub/hub/store/sqlite"
 	"caac-hub/hub/wire"
 )
 
@@ -35,6 +33,12 @@ type world struct {
 	hub     *hub.Hub   // the node that is asked next
 	hubs    []*hub.Hub // all nodes
 	nodes   int        // how many
+	shards  int        // partitions of the store; 0: one
+	lines   *lines     // between the nodes
+	node    []*node    // parallel to hubs
+	turning sync.Mutex // guards hub where time is real
+	drain   time.Duration
+	logs    *safeBuffer
 	store   hub.Store
 	push    *pushService
 	dir     string
@@ -50,8 +54,11 @@ func newWorld(t *testing.T) *world { return newCluster(t, 1) }
 
 // newCluster makes a world of some nodes. What is asked goes to one after the
 // other.
-func newCluster(t *testing.T, nodes int) *world {
-	w := &world{t: t, dir: t.TempDir(), push: &pushService{}, nodes: nodes}
+func newCluster(t *testing.T, nodes int) *world { return newShards(t, nodes, 1) }
+
+// newShards is newCluster with a store of some partitions.
+func newShards(t *testing.T, nodes, partitions int) *world {
+	w := &world{t: t, dir: t.TempDir(), push: &pushService{}, nodes: nodes, shards: partitions}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -59,35 +66,16 @@ func newCluster(t *testing.T, nodes int) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	var logs safeBuffer
-	log := slog.New(slog.NewTextHandler(&logs, nil))
-	store, err := sqlite.Open(w.t.Context(), sqlite.Options{Dir: w.dir, Now: time.Now, Log: log})
+	w.logs = &safeBuffer{}
+	store, err := openStore(w.t.Context(), w.dir, w.shards, w.log())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	power := &power{pushService: w.push}
-	valve := &valve{Store: store}
-	w.store, w.power, w.valve = store, power, valve
-	var bus hub.Bus
-	if w.nodes > 1 {
-		bus = local.New()
-	}
-	w.hubs = nil
-	var ends []func() error
+	w.store, w.power, w.valve = store, &power{pushService: w.push}, &valve{Store: store}
+	w.lines = newLines(1)
+	w.hubs, w.node = nil, nil
 	for range max(w.nodes, 1) {
-		h, err := hub.New(hub.Options{
-			Store: valve, Push: power, Auth: nameIsToken{}, Log: log, Secret: bytes.Repeat([]byte("s"), 32),
-			PublicURL: "https://hub.test", ConversationURL: "https://app.test/{agent}?conversation={conversation}", PageDuty: true,
-			Limits: w.limits, Metrics: registerer(w.metrics), Bus: bus,
-		})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- h.Run(ctx) }()
-		ends = append(ends, func() error { cancel(); return <-done })
-		w.hubs = append(w.hubs, h)
+		w.join()
 	}
 	for _, h := range w.hubs {
 		for h.Ready(w.t.Context()) != nil {
@@ -96,8 +84,11 @@ func (w *world) start() {
 	}
 	w.hub = w.hubs[0]
 	w.stop = sync.OnceFunc(func() {
-		for _, end := range ends {
-			if err := end(); err != nil {
+		for _, n := range w.node {
+			n.thaw()
+		}
+		for _, n := range w.node {
+			if err := n.end(); err != nil {
 				w.t.Error(err)
 			}
 		}
@@ -105,14 +96,66 @@ func (w *world) start() {
 			w.t.Error(err)
 		}
 		if w.t.Failed() {
-			w.t.Log(logs.String())
+			w.t.Log(w.logs.String())
 		}
 	})
 }
 
-// turn has the next node asked.
-func (w *world) turn() {
-	w.hub = w.hubs[(slices.Index(w.hubs, w.hub)+1)%len(w.hubs)]
+func (w *world) log() *slog.Logger { return slog.New(slog.NewTextHandler(w.logs, nil)) }
+
+// join has one more node join the others.
+func (w *world) join() *node {
+	w.t.Helper()
+	n := &node{power: &power{pushService: w.push}}
+	var bus hub.Bus
+	if w.nodes > 1 {
+		bus = &line{lines: w.lines, n: n, no: len(w.node)}
+	}
+	n.store = &nodeStore{Store: w.valve, n: n}
+	h, err := hub.New(hub.Options{
+		Store: n.store, Push: &nodePush{power: n.power, n: n, world: w.power}, Auth: nameIsToken{},
+		Log: w.log().With("at", len(w.node)), Secret: bytes.Repeat([]byte("s"), 32),
+		PublicURL: "https://hub.test", ConversationURL: "https://app.test/{agent}?conversation={conversation}", PageDuty: true,
+		Limits: w.limits, Metrics: registerer(w.metrics), Bus: bus, DrainSpread: w.drain,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	n.hub, n.end = h, sync.OnceValue(func() error { cancel(); return <-done })
+	w.hubs, w.node = append(w.hubs, h), append(w.node, n)
+	return n
+}
+
+// turn has the next node that runs asked.
+func (w *world) turn() *hub.Hub {
+	w.turning.Lock()
+	defer w.turning.Unlock()
+	at := slices.Index(w.hubs, w.hub)
+	for i := 1; i <= len(w.hubs); i++ {
+		if next := (at + i) % len(w.hubs); w.node[next].runs() {
+			w.hub = w.hubs[next]
+			break
+		}
+	}
+	return w.hub
+}
+
+// now is the node that is asked.
+func (w *world) now() *hub.Hub {
+	w.turning.Lock()
+	defer w.turning.Unlock()
+	return w.hub
+}
+
+// before has the node after this one asked at the next turn.
+func (w *world) before(no int) *world {
+	w.turning.Lock()
+	defer w.turning.Unlock()
+	w.hub = w.hubs[(no+len(w.hubs)-1)%len(w.hubs)]
+	return w
 }
 
 // registerer is nil where there is no registry.
@@ -514,9 +557,10 @@ func (w *world) connect(hello any) *page {
 // dial makes a WebSocket over a pipe.
 func (w *world) dial() *websocket.Conn {
 	w.t.Helper()
-	w.turn()
-	h := w.hub
+	h := w.turn()
+	n := w.node[slices.Index(w.hubs, h)]
 	server, client := net.Pipe()
+	server = n.conn(server)
 	srv := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(rw, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol}})
 		if err != nil {
@@ -696,7 +740,7 @@ func (p *page) subscribe() *page {
 	p.t.Helper()
 	in := hub.SubscriptionInput{Endpoint: "https://push.test/" + p.device.ID, KeyID: "key1"}
 	in.Keys.P256dh, in.Keys.Auth = "p"+p.device.ID, "a"+p.device.ID
-	if _, err := p.w.hub.Subscribe(p.t.Context(), p.agent, p.device, in); err != nil {
+	if _, err := p.w.now().Subscribe(p.t.Context(), p.agent, p.device, in); err != nil {
 		p.t.Fatal(err)
 	}
 	return p
