@@ -41,8 +41,10 @@ type APIKey struct {
 	Created time.Time `json:"created"`
 }
 
+// MetaAPIKeys names the fact of the store that holds the API keys.
+const MetaAPIKeys = "api_keys"
+
 const (
-	keysMeta  = "api_keys"
 	keyPrefix = "caac_"
 	// keysAge is how long a node trusts the list it read: a revocation must hold
 	// everywhere within 2 s.
@@ -96,7 +98,7 @@ func RevokeAPIKey(ctx context.Context, s KeyStore, id string) error {
 }
 
 func readKeys(ctx context.Context, s KeyStore) ([]APIKey, int64, error) {
-	b, rev, err := s.Meta(ctx, keysMeta)
+	b, rev, err := s.Meta(ctx, MetaAPIKeys)
 	if errors.Is(err, notify.ErrNotFound) {
 		return nil, 0, nil
 	}
@@ -123,7 +125,7 @@ func changeKeys(ctx context.Context, s KeyStore, change func([]APIKey) ([]APIKey
 		if err != nil {
 			return err
 		}
-		if _, err = s.PutMeta(ctx, keysMeta, b, rev); !errors.Is(err, notify.ErrConflict) || try == 9 {
+		if _, err = s.PutMeta(ctx, MetaAPIKeys, b, rev); !errors.Is(err, notify.ErrConflict) || try == 9 {
 			return err
 		}
 	}

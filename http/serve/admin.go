@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -12,7 +13,6 @@ import (
 	"caac-hub/config"
 	hubhttp "caac-hub/http"
 	"caac-hub/hub/notify"
-	"caac-hub/hub/store/sqlite"
 )
 
 // Admin is what the operator's commands do with a deployment's own state. One
@@ -21,7 +21,7 @@ type Admin interface {
 	// VAPID lists the VAPID keys, the current one first; the private halves
 	// only if asked for.
 	VAPID(ctx context.Context, private bool) ([]VAPIDKey, error)
-	// AddVAPID makes a new VAPID key, which a hub uses from its next start on.
+	// AddVAPID makes a new VAPID key, which running hubs use within seconds.
 	AddVAPID(ctx context.Context) (VAPIDKey, error)
 	// CreateKey makes an API key.
 	CreateKey(ctx context.Context, name string) (CreatedKey, error)
@@ -51,32 +51,41 @@ type Token struct {
 	Expires time.Time `json:"expires"`
 }
 
-// OpenAdmin reaches the deployment in the configured data folder: through the
-// running hub's control socket, else by opening the store. The caller closes it.
+// OpenAdmin reaches the deployment's state: in Redis, or in the configured data
+// folder, there through the running hub's control socket, else by opening the
+// store. The caller ends with done.
 func OpenAdmin(ctx context.Context, c config.Config) (a Admin, done func() error, err error) {
-	if r, ok := dialControl(ctx, c.DataDir); ok {
-		return r, r.close, nil
+	if !onRedis(c) {
+		if r, ok := dialControl(ctx, c.DataDir); ok {
+			return r, r.close, nil
+		}
 	}
-	s, err := openStore(ctx, c, nil)
+	s, err := openState(ctx, c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, nil, err
 	}
-	return &localAdmin{s, c}, s.Close, nil
+	return &localAdmin{s.store, c}, s.close, nil
 }
 
 // Running reports whether a hub runs on the configured data folder.
 func Running(ctx context.Context, c config.Config) bool {
+	if onRedis(c) {
+		return false
+	}
 	_, ok := dialControl(ctx, c.DataDir)
 	return ok
 }
 
 // localAdmin works on an open store.
 type localAdmin struct {
-	store  *sqlite.Store
+	store  hubhttp.KeyStore
 	config config.Config
 }
 
 func (a *localAdmin) VAPID(ctx context.Context, private bool) ([]VAPIDKey, error) {
+	if err := a.begun(ctx); err != nil {
+		return nil, err
+	}
 	ring, err := vapidKeys(ctx, a.store)
 	if err != nil {
 		return nil, err
@@ -95,7 +104,23 @@ func (a *localAdmin) VAPID(ctx context.Context, private bool) ([]VAPIDKey, error
 	return out, nil
 }
 
+// begun answers an error where a Redis has no VAPID keys: nodes make them, or put
+// theirs back, and would be at odds with others made here.
+func (a *localAdmin) begun(ctx context.Context) error {
+	if !onRedis(a.config) {
+		return nil
+	}
+	_, _, err := a.store.Meta(ctx, metaVAPID)
+	if errors.Is(err, notify.ErrNotFound) {
+		return errors.New("this Redis holds no VAPID keys: the first node that starts on it makes them")
+	}
+	return err
+}
+
 func (a *localAdmin) AddVAPID(ctx context.Context) (VAPIDKey, error) {
+	if err := a.begun(ctx); err != nil {
+		return VAPIDKey{}, err
+	}
 	ring, err := addVAPIDKey(ctx, a.store)
 	if err != nil {
 		return VAPIDKey{}, err

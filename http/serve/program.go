@@ -14,21 +14,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"caac-hub/config"
-	hubhttp "caac-hub/http"
-	"caac-hub/hub"
 	"caac-hub/hub/notify"
-	"caac-hub/hub/store/sqlite"
-	"caac-hub/push"
-	"caac-hub/static"
 )
 
 // Options are what New needs.
@@ -45,31 +37,29 @@ type Options struct {
 
 // Program is the whole hub, listening. Run it or Close it.
 type Program struct {
+	options   Options
 	config    config.Config
 	log       *slog.Logger
-	store     *sqlite.Store
-	sender    *push.Sender
-	hub       *hub.Hub
-	server    *hubhttp.Server
 	listeners []net.Listener
-	control   net.Listener // nil where the data folder's path is too long
-	endAuth   context.CancelFunc
+	control   net.Listener // nil where there is no data folder, or its path is too long
 	code      string
-	keyFile   string
+	door      door
+	node      *node // nil until the store was reached
 }
 
-// New opens the data folder, making at the first start what it must hold, and
-// listens. A port that is in use answers a *TakenError.
+// New listens and opens what the state is kept in, making at the first start
+// what it must hold. A port that is in use answers a *TakenError. A Redis that
+// does not answer yet is no error: Run tries on, and /readyz says so.
 func New(ctx context.Context, o Options) (*Program, error) {
-	p := &Program{config: o.Config, log: o.Log, endAuth: func() {}}
-	if err := p.open(ctx, o); err != nil {
+	p := &Program{options: o, config: o.Config, log: o.Log}
+	if err := p.open(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
-func (p *Program) open(ctx context.Context, o Options) (err error) {
-	c := o.Config
+func (p *Program) open(ctx context.Context) (err error) {
+	c := &p.config
 	// The port first: of two programs on one port the second shall say so, even
 	// where they also share the data folder.
 	if p.listeners, err = listen(ctx, c.Listen); err != nil {
@@ -78,138 +68,26 @@ func (p *Program) open(ctx context.Context, o Options) (err error) {
 	if c.PublicURL == "" {
 		c.PublicURL = p.URL()
 	}
-	p.config.PublicURL = c.PublicURL
-	if p.store, err = openStore(ctx, c, o.Log); err != nil {
+	p.options.Config = *c
+	p.code = demoCode(*c)
+	p.door.log = p.log
+	p.node, err = openNode(ctx, p.options, p.code)
+	switch {
+	case onRedis(*c) && errors.Is(err, notify.ErrUnavailable):
+		p.door.wait(ctx, err)
+		return nil
+	case err != nil:
 		return err
-	}
-	ring, err := vapidKeys(ctx, p.store)
-	if err != nil {
-		return err
-	}
-	receipts, err := ensureSecret(ctx, p.store, metaReceipt)
-	if err != nil {
-		return err
-	}
-	secret, err := tokenSecret(ctx, p.store, c)
-	if err != nil {
-		return err
-	}
-	if p.keyFile, err = firstAPIKey(ctx, p.store, c.DataDir); err != nil {
-		return err
-	}
-	if p.sender, err = newSender(o, ring); err != nil {
-		return err
-	}
-	authCtx, endAuth := context.WithCancel(context.WithoutCancel(ctx))
-	p.endAuth = endAuth
-	auth, err := hubhttp.NewAuthenticator(authCtx, hubhttp.TokenOptions{
-		Secret:   secret,
-		JWKSURL:  c.Auth.JWKSURL,
-		JWKSFile: c.Auth.JWKSFile,
-		Issuer:   c.Auth.Issuer,
-		Audience: c.Auth.Audience,
-		Leeway:   c.Auth.Leeway,
-		Log:      o.Log,
-	})
-	if err != nil {
-		return err
-	}
-	metrics := newMetrics(o.Version)
-	p.hub, err = hub.New(hub.Options{
-		Store:           p.store,
-		Push:            p.sender,
-		Auth:            auth,
-		Log:             o.Log,
-		Metrics:         metrics,
-		Secret:          receipts,
-		PublicURL:       c.PublicURL,
-		ConversationURL: conversationURL(c),
-		Ceiling:         notify.Preview(c.PreviewCeiling),
-		PageDuty:        c.PageDuty,
-		Limits: hub.Limits{
-			SocketsPerAgent:   c.Limits.SocketsPerAgent,
-			SocketsPerAddress: c.Limits.SocketsPerAddress,
-			DevicesPerAgent:   c.Limits.DevicesPerAgent,
-			LoginsPerDevice:   c.Limits.LoginsPerDevice,
-			FramesPerSecond:   c.Limits.FramesPerSecond,
-			Queue:             c.Limits.Queue,
-			WriteTimeout:      c.Limits.WriteTimeout,
-			LoginIdle:         c.Limits.LoginIdle,
-		},
-	})
-	if err != nil {
-		return err
-	}
-	p.code = demoCode(c)
-	p.server, err = hubhttp.New(hubhttp.Options{
-		Hub:       p.hub,
-		Auth:      auth,
-		Keys:      hubhttp.NewAPIKeys(p.store),
-		Log:       o.Log,
-		Mode:      string(c.Mode),
-		PublicURL: c.PublicURL,
-		Origins:   c.Origins,
-		Proxies:   c.ProxyNetworks(),
-		Limits: hubhttp.Limits{
-			Handshakes: c.Limits.HandshakesPerSecond,
-			Requests:   c.Limits.RequestsPerAddress,
-		},
-		Static:        static.FS,
-		Version:       o.Version,
-		Metrics:       metrics,
-		MetricsPublic: c.Metrics.Public,
-		Code:          p.code,
-		Secret:        secret,
-	})
-	if err != nil {
-		return err
+	case onRedis(*c):
+		return nil
 	}
 	if p.control, err = listenControl(c.DataDir); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	if p.control == nil {
-		o.Log.WarnContext(ctx, "no control socket: the data folder's path is too long for one; vapid, apikey and token work only while the hub is stopped", "data_dir", c.DataDir)
+		p.log.WarnContext(ctx, "no control socket: the data folder's path is too long for one; vapid, apikey and token work only while the hub is stopped", "data_dir", c.DataDir)
 	}
 	return nil
-}
-
-func newSender(o Options, ring *push.KeyRing) (*push.Sender, error) {
-	var proxy *url.URL
-	if text := o.Config.Push.Proxy; text != "" {
-		var err error
-		if proxy, err = url.Parse(text); err != nil {
-			return nil, err
-		}
-	}
-	return push.New(push.Options{
-		Keys:       ring,
-		Subject:    o.Config.VAPID.Subject,
-		Proxy:      proxy,
-		ExtraHosts: o.Config.Push.Hosts,
-		Log:        o.Log,
-		Dial:       o.PushDial,
-		RootCAs:    o.PushRootCAs,
-	})
-}
-
-func newMetrics(version string) *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "caac_build_info",
-		Help:        "Always 1; the labels say which program runs.",
-		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
-	})
-	build.Set(1)
-	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
-}
-
-// conversationURL is where a click leads; the demo has pages of its own.
-func conversationURL(c config.Config) string {
-	if c.ConversationURL == "" {
-		return c.PublicURL + "/agent/{agent}?conversation={conversation}"
-	}
-	return c.ConversationURL
 }
 
 // demoCode is what the demo asks of those who come through a public address.
@@ -242,43 +120,66 @@ func (p *Program) PublicURL() string { return p.config.PublicURL }
 func (p *Program) Code() string { return p.code }
 
 // FirstKeyFile is the file the first API key was just left in; empty if this
-// was not the first start.
-func (p *Program) FirstKeyFile() string { return p.keyFile }
+// was not the first start, or the state is in Redis.
+func (p *Program) FirstKeyFile() string {
+	if p.node == nil {
+		return ""
+	}
+	return p.node.keyFile
+}
 
-// Run serves until ctx ends, then drains: no new requests, those under way are
+// tryAgain is how long Run waits between two tries to reach the store.
+const tryAgain = time.Second
+
+// Run serves until ctx ends, then drains: /readyz says so, requests under way are
 // finished, pages are told to come back. It closes everything and returns nil
 // after a drain that was in time.
 func (p *Program) Run(ctx context.Context) error {
 	defer p.Close()
 	quiet := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
 	front := &http.Server{
-		Handler:           timelyBodies(p.server.Handler()),
+		Handler:           timelyBodies(&p.door),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          quiet,
 	}
-	control := &http.Server{
-		Handler:           controlHandler(&localAdmin{p.store, p.config}, p.log),
-		ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog:          quiet,
-	}
-
 	hubCtx, endHub := context.WithCancel(context.WithoutCancel(ctx))
 	defer endHub()
+	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer endServing()
 	g, running := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.hub.Run(hubCtx) })
-	g.Go(func() error { return p.server.Run(running) })
 	g.Go(func() error { newMemory().tidy(running); return nil })
 	for _, l := range p.listeners {
 		g.Go(func() error { return served(front.Serve(l)) })
 	}
+	g.Go(func() error {
+		if err := p.reach(running); err != nil || p.node == nil {
+			return err
+		}
+		p.door.open(p.node.server.Handler())
+		g.Go(func() error { return p.node.server.Run(serving) })
+		g.Go(func() error { return p.node.facts.keep(running) })
+		return p.node.hub.Run(hubCtx)
+	})
+	closeControl := func() error { return nil }
 	if p.control != nil {
+		control := &http.Server{
+			Handler:           controlHandler(&localAdmin{p.node.state.store, p.config}, p.log),
+			ReadHeaderTimeout: 5 * time.Second,
+			ErrorLog:          quiet,
+		}
+		closeControl = control.Close
 		g.Go(func() error { return served(control.Serve(p.control)) })
 	}
 	g.Go(func() error {
 		<-running.Done()
 		p.log.InfoContext(ctx, "draining")
+		p.door.leave()
+		if ctx.Err() != nil {
+			time.Sleep(p.config.DrainDelay)
+		}
+		endServing()
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.DrainTimeout)
 		defer cancel()
 		err := front.Shutdown(limited)
@@ -286,7 +187,7 @@ func (p *Program) Run(ctx context.Context) error {
 			front.Close()
 			err = fmt.Errorf("requests were cut off: they took longer than the drain_timeout of %s", p.config.DrainTimeout)
 		}
-		control.Close()
+		closeControl()
 		endHub()
 		return err
 	})
@@ -296,6 +197,34 @@ func (p *Program) Run(ctx context.Context) error {
 	}
 	p.log.InfoContext(ctx, "ended")
 	return errors.Join(err, p.Close())
+}
+
+// reach opens the node if New could not reach its store. It returns once it has,
+// or ctx ended; an error is one that waiting does not mend.
+func (p *Program) reach(ctx context.Context) error {
+	for p.node == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(tryAgain):
+		}
+		n, err := openNode(ctx, p.options, p.code)
+		switch {
+		case ctx.Err() != nil:
+			if n != nil {
+				return n.close()
+			}
+			return nil
+		case errors.Is(err, notify.ErrUnavailable):
+			p.door.wait(ctx, err)
+		case err != nil:
+			return err
+		default:
+			p.log.InfoContext(ctx, "the store was reached")
+			p.node = n
+		}
+	}
+	return nil
 }
 
 // bodyTimeout is how long a request may take to bring its body.
@@ -322,7 +251,7 @@ func served(err error) error {
 	return err
 }
 
-// Close lets go of the data folder and the port. After Run it does nothing.
+// Close lets go of the state and the port. After Run it does nothing.
 func (p *Program) Close() error {
 	for _, l := range p.listeners {
 		l.Close()
@@ -330,12 +259,8 @@ func (p *Program) Close() error {
 	if p.control != nil {
 		p.control.Close()
 	}
-	p.endAuth()
-	if p.sender != nil {
-		p.sender.Close()
-	}
-	if p.store == nil {
+	if p.node == nil {
 		return nil
 	}
-	return p.store.Close()
+	return p.node.close()
 }

@@ -342,3 +342,21 @@ func TestLogIsJSONUnlessSomeoneReadsIt(t *testing.T) {
 		t.Errorf("log is %q", got)
 	}
 }
+
+func TestReadinessEndsBeforeServing(t *testing.T) {
+	c := configure(t, t.TempDir(), map[string]string{"drain_delay": "1s"})
+	p, stop := start(t, c)
+	key := firstKey(t, c.DataDir)
+	ended := make(chan error, 1)
+	go func() { ended <- stop() }()
+	within(t, "the node says that it is going", func() bool {
+		status, body := get(t, p.URL()+"/readyz", "")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "going")
+	})
+	if status, body := get(t, p.URL()+"/v1/agents", key); status != http.StatusOK {
+		t.Errorf("while others find out, it answers %d %s", status, body)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"caac-hub/config"
 	hubhttp "caac-hub/http"
 	"caac-hub/hub/notify"
-	"caac-hub/hub/store/sqlite"
 	"caac-hub/push"
 )
 
@@ -32,6 +30,12 @@ const FirstKeyFile = "api-key"
 
 // vapidKeys returns the deployment's VAPID keys, making the first one.
 func vapidKeys(ctx context.Context, s hubhttp.KeyStore) (*push.KeyRing, error) {
+	ring, _, err := storedKeys(ctx, s)
+	return ring, err
+}
+
+// storedKeys also returns them as they are stored.
+func storedKeys(ctx context.Context, s hubhttp.KeyStore) (*push.KeyRing, []byte, error) {
 	b, err := ensure(ctx, s, metaVAPID, func() ([]byte, error) {
 		k, err := push.GenerateKey(time.Now())
 		if err != nil {
@@ -44,13 +48,13 @@ func vapidKeys(ctx context.Context, s hubhttp.KeyStore) (*push.KeyRing, error) {
 		return json.Marshal(ring)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ring := new(push.KeyRing)
 	if err := json.Unmarshal(b, ring); err != nil {
-		return nil, fmt.Errorf("the stored VAPID keys can't be read: %w", err)
+		return nil, nil, fmt.Errorf("the stored VAPID keys can't be read: %w", err)
 	}
-	return ring, nil
+	return ring, b, nil
 }
 
 // addVAPIDKey makes a new current VAPID key; the older ones go on serving the
@@ -100,14 +104,6 @@ func showKey(k push.Key) (VAPIDKey, error) {
 	return v, json.Unmarshal(b, &v)
 }
 
-func openStore(ctx context.Context, c config.Config, log *slog.Logger) (*sqlite.Store, error) {
-	return sqlite.Open(ctx, sqlite.Options{
-		Dir:       c.DataDir,
-		Retention: sqlite.Retention{Traces: c.Retention.Traces, Bytes: int64(c.Retention.TraceBytes)},
-		Log:       log,
-	})
-}
-
 func ensureSecret(ctx context.Context, s hubhttp.KeyStore, name string) ([]byte, error) {
 	return ensure(ctx, s, name, func() ([]byte, error) {
 		secret := make([]byte, 32)
@@ -146,10 +142,4 @@ func firstAPIKey(ctx context.Context, s hubhttp.KeyStore, dir string) (file stri
 	}
 	file = filepath.Join(dir, FirstKeyFile)
 	return file, os.WriteFile(file, []byte(key+"\n"), 0o600)
-}
-
-// Backup copies the store in the configured data folder to a file that must not
-// exist yet, whether a hub runs on it or not.
-func Backup(ctx context.Context, c config.Config, file string) error {
-	return sqlite.Backup(ctx, c.DataDir, file)
 }

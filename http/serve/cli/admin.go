@@ -35,7 +35,7 @@ type vapidCmd struct {
 	Show struct {
 		vapidShowCmd
 	} `cmd:"" default:"withargs" help:"Show the keys (the default)."`
-	New vapidNewCmd `cmd:"" help:"Make a new key, which the hub uses from its next start on."`
+	New vapidNewCmd `cmd:"" help:"Make a new key, which running hubs use within seconds."`
 }
 
 func (vapidCmd) Help() string {
@@ -81,7 +81,7 @@ func (vapidNewCmd) Run(ctx context.Context, w *world) error {
 	return w.withAdmin(ctx, func(a serve.Admin) error {
 		k, err := a.AddVAPID(ctx)
 		if err == nil {
-			w.printf("%s  current from the hub's next start on\n  public   %s\n", k.ID, k.Public)
+			w.printf("%s  current within seconds\n  public   %s\n", k.ID, k.Public)
 		}
 		return err
 	})

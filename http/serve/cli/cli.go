@@ -50,6 +50,8 @@ type grammar struct {
 	Send        sendCmd        `cmd:"" help:"Post a contact's message to a running hub."`
 	Trace       traceCmd       `cmd:"" help:"Tell what happened to a message: who was told, how, or why not."`
 	Outbox      outboxCmd      `cmd:"" help:"List work that failed for good, or retry it."`
+	Migrate     migrateCmd     `cmd:"" help:"Move a stopped hub's state from the data folder to Redis."`
+	RedisInit   redisInitCmd   `cmd:"" help:"Say that a Redis that is new, or was emptied, may be used."`
 	Backup      backupCmd      `cmd:"" help:"Write a copy of the state to a file; the hub may run meanwhile."`
 	Health      healthCmd      `cmd:"" help:"Ask the hub at the configured address how it is, for containers."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

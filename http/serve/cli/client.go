@@ -43,6 +43,9 @@ func (a address) client(w *world) (*client, error) {
 		return nil, err
 	}
 	key := c.APIKey
+	if key == "" && c.Redis.URL != "" {
+		return nil, usage("no API key: set CAAC_API_KEY or CAAC_API_KEY_FILE; %s apikey create NAME makes one", w.Command)
+	}
 	if key == "" {
 		file := filepath.Join(c.DataDir, serve.FirstKeyFile)
 		b, err := os.ReadFile(file)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 
 	"caac-hub/config"
@@ -28,6 +30,11 @@ func (serveCmd) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	log := serve.NewLog(w.Stderr, c.Log.Level, c.Log.Format)
+	where := slog.String("data_dir", c.DataDir)
+	if c.Redis.URL != "" {
+		log = log.With("node", nodeName(c))
+		where = slog.String("redis_prefix", c.Redis.Prefix)
+	}
 	p, err := serve.New(ctx, serve.Options{Config: c, Log: log, Version: w.Version})
 	if taken := (*serve.TakenError)(nil); errors.As(err, &taken) && taken.Free != "" {
 		other := w.Command + " --listen " + taken.Free
@@ -44,8 +51,20 @@ func (serveCmd) Run(ctx context.Context, w *world) error {
 	} else if file := p.FirstKeyFile(); file != "" {
 		log.InfoContext(ctx, "first API key made", "file", file)
 	}
-	log.InfoContext(ctx, "listening", "url", p.URL(), "public_url", p.PublicURL(), "mode", c.Mode, "data_dir", c.DataDir, "version", w.Version)
+	log.InfoContext(ctx, "listening", "url", p.URL(), "public_url", p.PublicURL(), "mode", c.Mode, where, "version", w.Version)
 	return p.Run(ctx)
+}
+
+// nodeName is what the node is called in its log.
+func nodeName(c config.Config) string {
+	if c.Node != "" {
+		return c.Node
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "unnamed"
+	}
+	return host
 }
 
 // greeting is what a newcomer reads first: one link.
@@ -59,6 +78,10 @@ func greeting(p *serve.Program, c config.Config) string {
 	if file := p.FirstKeyFile(); file != "" {
 		fmt.Fprintf(&b, "  First start: an API key for a backend is in %s\n", file)
 	}
-	fmt.Fprintf(&b, "  Everything it keeps is in %s. Ctrl-C ends it.\n\n", c.DataDir)
+	where := c.DataDir
+	if c.Redis.URL != "" {
+		where = "Redis"
+	}
+	fmt.Fprintf(&b, "  Everything it keeps is in %s. Ctrl-C ends it.\n\n", where)
 	return b.String()
 }
