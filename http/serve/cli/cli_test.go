@@ -236,7 +236,7 @@ func TestWrongUseEndsWithItsOwnCode(t *testing.T) {
 func TestHelpNamesEveryCommandAndGivesExamples(t *testing.T) {
 	s := shell{t, nil}
 	help := s.ok("--help")
-	for _, command := range []string{"serve", "check-config", "vapid", "apikey", "token", "send", "trace", "outbox", "backup", "health", "version"} {
+	for _, command := range []string{"serve", "check-config", "vapid", "apikey", "token", "send", "trace", "outbox", "backup", "migrate", "redis-init", "health", "version"} {
 		if !regexp.MustCompile(`(?m)^  ` + command + ` `).MatchString(help) {
 			t.Errorf("--help does not name %s", command)
 		}
