@@ -86,6 +86,7 @@ func TestQueueKeepsOrderWhileItGrowsAndShrinks(t *testing.T) {
 			time.Sleep(25 * time.Millisecond)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if want != n || dropped.Load() != 0 {
 			t.Errorf("received %d of %d, dropped %d", want, n, dropped.Load())
 		}
