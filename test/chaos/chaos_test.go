@@ -23,7 +23,7 @@ func soak(t *testing.T, seed uint64, kills int) {
 	defer closePages()
 	moments := rand.New(rand.NewPCG(seed, 1<<32))
 	load := startProducers(w.back, w.members)
-	var killed []time.Time
+	var killed []disturbance
 	var recovery []time.Duration
 	for range kills {
 		// Mostly soon after the start, where the work of before is taken up; at
@@ -35,7 +35,7 @@ func soak(t *testing.T, seed uint64, kills int) {
 		time.Sleep(50*time.Millisecond + min(wait, 10*time.Second))
 		at := time.Now()
 		w.hub.kill()
-		killed = append(killed, at)
+		killed = append(killed, disturbance{"kill -9", at, at})
 		if err := w.hub.start(); err != nil {
 			load.stop()
 			t.Fatal(err)

@@ -20,7 +20,7 @@ func frozen(t *testing.T) *world {
 				Presence string
 			}
 		}
-		w.hub.must("GET", "/v1/agents/mute/logins", nil, &l)
+		w.front.must("GET", "/v1/agents/mute/logins", nil, &l)
 		return len(l.Logins) == 1 && l.Logins[0].Presence == "active"
 	})
 	return w
@@ -54,7 +54,7 @@ func TestFrozenPageIsPushedToAfterTheHubWasKilled(t *testing.T) {
 
 func (w *world) post(id, agent string) {
 	w.t.Helper()
-	w.hub.must("POST", "/v1/messages", hub.MessageInput{
+	w.front.must("POST", "/v1/messages", hub.MessageInput{
 		ID: id, Kind: notify.Text, Text: "hello",
 		Conversation: hub.ConversationInput{ID: "c-" + id, Contact: "Ann", Assignment: &hub.AssignmentInput{Agent: agent, Version: 1}},
 	}, nil)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"caac-hub/hub"
@@ -37,11 +38,13 @@ type post struct {
 // producer is CAAC's backend for some threads: it repeats every request until it
 // is answered, as one that must lose nothing does.
 type producer struct {
-	p       *program
+	front   *front
 	random  *rand.Rand
 	threads []*thread
-	repeats int // requests sent again after an error
-	twice   int // messages answered as duplicates
+	pace    time.Duration // between two messages on average, twice at most
+	posted  *atomic.Int64 // messages accepted, of all producers
+	repeats int           // requests sent again after an error
+	twice   int           // messages answered as duplicates
 }
 
 // run posts until ctx ends; what it has begun it brings to an answer.
@@ -63,7 +66,7 @@ func (b *producer) run(ctx context.Context, members []string) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Duration(b.random.IntN(50)) * time.Millisecond):
+		case <-time.After(time.Duration(b.random.Int64N(int64(2 * b.pace)))):
 		}
 	}
 	return nil
@@ -90,6 +93,7 @@ func (b *producer) post(th *thread, id string) error {
 		return fmt.Errorf("message %s got seq %d after %d", id, answer.Seq, th.accepted[n-1].seq)
 	}
 	th.accepted = append(th.accepted, post{id, answer.Seq})
+	b.posted.Add(1)
 	return nil
 }
 
@@ -117,17 +121,17 @@ func (b *producer) answer(th *thread) error {
 	return nil
 }
 
-// insist repeats a request until it is answered. A refusal that the hub means
-// is an error.
+// insist repeats a request, at the next node, until it is answered. A refusal
+// that the hub means is an error.
 func (b *producer) insist(method, path string, in, out any) error {
-	for end := time.Now().Add(60 * time.Second); ; b.repeats++ {
-		err := b.p.call(context.Background(), method, path, nil, in, out)
+	for end := time.Now().Add(2 * time.Minute); ; b.repeats++ {
+		err := b.front.call(context.Background(), method, path, nil, in, out)
 		var status *statusError
 		if err == nil || errors.As(err, &status) && status.status < http.StatusInternalServerError && status.status != http.StatusTooManyRequests {
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("%s %s was not answered within 60 s: %w", method, path, err)
+			return fmt.Errorf("%s %s was not answered within 2 min: %w", method, path, err)
 		}
 		pause()
 	}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -37,38 +39,26 @@ var (
 // device is one browser profile with its pages.
 type device struct {
 	conduct
-	p      *program
+	front  *front
 	auth   wire.DeviceAuth
-	rung   *rings
+	seen   *sightings
 	random *rand.Rand // one page uses it at a time
 	mu     sync.Mutex // guards random
 	pages  []*page
 }
 
-// ring is a system notification that a page raised.
-type ring struct {
-	device string
-	id     string
-	ref    notify.Ref
-}
-
-type rings struct {
-	mu  sync.Mutex
-	all []ring
-}
-
-func (r *rings) add(x ring) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = append(r.all, x)
-}
-
-// page is one tab that comes back whenever it is cut off, and follows the counts
-// as the protocol says.
+// page is one tab that comes back whenever it is cut off, changes from state to
+// state, and follows the counts as the protocol says.
 type page struct {
-	d *device
+	d     *device
+	still *atomic.Bool // keep the state
 
 	mu      sync.Mutex // guards below
+	state   wire.PageState
+	conns   []*websocket.Conn // welcomed
+	alone   time.Time         // since when there is none; zero before the first
+	gaps    []time.Duration   // without any
+	refused []string          // closes that ask not to come back
 	version int64
 	total   int
 	known   bool
@@ -76,7 +66,7 @@ type page struct {
 
 // settle logs the device in, and subscribes it.
 func (d *device) settle(ctx context.Context, s *pushService) error {
-	w, conn, err := d.connect(ctx, 0)
+	w, conn, err := d.connect(ctx, 0, d.pick())
 	if err != nil {
 		return err
 	}
@@ -92,18 +82,18 @@ func (d *device) settle(ctx context.Context, s *pushService) error {
 		return err
 	}
 	header := map[string]string{"Authorization": "Bearer " + tok, "X-Device": d.auth.ID, "X-Device-Key": d.auth.Key}
-	if err := d.p.call(ctx, "PUT", "/v1/device/subscription", header, sub, nil); err != nil {
+	if err := d.front.call(ctx, "PUT", "/v1/device/subscription", header, sub, nil); err != nil {
 		return err
 	}
 	return conn.Close(websocket.StatusNormalClosure, "")
 }
 
 // connect opens a socket and says hello; version is what the page shows.
-func (d *device) connect(ctx context.Context, version int64) (w wire.Welcome, conn *websocket.Conn, err error) {
+func (d *device) connect(ctx context.Context, version int64, state wire.PageState) (w wire.Welcome, conn *websocket.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, resp, err := websocket.Dial(ctx, "ws://"+d.p.addr+"/v1/socket", &websocket.DialOptions{
-		HTTPClient: d.p.http, HTTPHeader: http.Header{"Origin": {origin}}, Subprotocols: []string{wire.Subprotocol},
+	conn, resp, err := websocket.Dial(ctx, "ws://"+d.front.pages+"/v1/socket", &websocket.DialOptions{
+		HTTPClient: d.front.http, HTTPHeader: http.Header{"Origin": {origin}}, Subprotocols: []string{wire.Subprotocol},
 	})
 	if err != nil {
 		if resp != nil && resp.Body != nil {
@@ -117,7 +107,7 @@ func (d *device) connect(ctx context.Context, version int64) (w wire.Welcome, co
 	}
 	hello := wire.Client{
 		Type: wire.TypeHello, Token: tok, Place: "/" + d.agent, Version: version, Label: d.name, Platform: "desktop",
-		State: d.state(), Permission: notify.Granted,
+		State: &state, Permission: notify.Granted,
 	}
 	if d.auth.ID != "" {
 		hello.Device = &d.auth
@@ -141,12 +131,11 @@ func (d *device) connect(ctx context.Context, version int64) (w wire.Welcome, co
 	return w, conn, nil
 }
 
-// state is one of the states the device's pages take.
-func (d *device) state() *wire.PageState {
+// pick is one of the states the device's pages take.
+func (d *device) pick() wire.PageState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := d.states[d.random.IntN(len(d.states))]
-	return &s
+	return d.states[d.random.IntN(len(d.states))]
 }
 
 func (d *device) wait(least, most time.Duration) time.Duration {
@@ -165,20 +154,125 @@ func write(ctx context.Context, conn *websocket.Conn, f *wire.Client) error {
 
 // live keeps the page open until ctx ends.
 func (p *page) live(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.state = p.d.pick()
+	work.Go(func() { p.claim(ctx) })
 	for ctx.Err() == nil {
-		p.mu.Lock()
-		version := p.version
-		p.mu.Unlock()
-		if w, conn, err := p.d.connect(ctx, version); err == nil {
-			p.welcome(&w)
-			p.read(ctx, conn)
-			conn.CloseNow()
+		conn := p.open(ctx)
+		for conn != nil {
+			conn = p.serve(ctx, &work, conn)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(p.d.wait(20*time.Millisecond, 200*time.Millisecond)):
+		sleep(ctx, p.d.wait(20*time.Millisecond, 200*time.Millisecond))
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// claim says again and again what state the page is in.
+func (p *page) claim(ctx context.Context) {
+	for ; ctx.Err() == nil; sleep(ctx, p.d.wait(500*time.Millisecond, 4*time.Second)) {
+		next := p.d.pick()
+		p.mu.Lock()
+		if !p.still.Load() {
+			p.state = next
+		}
+		state, conns := p.state, slices.Clone(p.conns)
+		p.mu.Unlock()
+		for _, conn := range conns {
+			write(ctx, conn, &wire.Client{Type: wire.TypeState, State: &state})
 		}
 	}
+}
+
+// open opens a socket; nil: that failed.
+func (p *page) open(ctx context.Context) *websocket.Conn {
+	p.mu.Lock()
+	version, state := p.version, p.state
+	p.mu.Unlock()
+	w, conn, err := p.d.connect(ctx, version, state)
+	if err != nil {
+		p.closed(err)
+		return nil
+	}
+	p.welcome(&w)
+	p.mu.Lock()
+	if len(p.conns) == 0 && !p.alone.IsZero() {
+		p.gaps = append(p.gaps, time.Since(p.alone))
+	}
+	p.conns = append(p.conns, conn)
+	now := p.state
+	p.mu.Unlock()
+	if now != state {
+		write(ctx, conn, &wire.Client{Type: wire.TypeState, State: &now})
+	}
+	return conn
+}
+
+// shut lets go of a socket.
+func (p *page) shut(conn *websocket.Conn) {
+	conn.CloseNow()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := len(p.conns)
+	p.conns = slices.DeleteFunc(p.conns, func(c *websocket.Conn) bool { return c == conn })
+	if before > 0 && len(p.conns) == 0 {
+		p.alone = time.Now()
+	}
+}
+
+// closed keeps what no page should be told.
+func (p *page) closed(err error) {
+	if code := websocket.CloseStatus(err); code >= 4500 && code < 5000 {
+		p.mu.Lock()
+		p.refused = append(p.refused, err.Error())
+		p.mu.Unlock()
+	}
+}
+
+// serve does what a page does until its socket ends. Told that the node goes, it
+// opens another, which it returns, and hears this one out.
+func (p *page) serve(ctx context.Context, work *sync.WaitGroup, conn *websocket.Conn) (next *websocket.Conn) {
+	ended, bye := make(chan struct{}), make(chan time.Duration, 1)
+	work.Go(func() {
+		p.closed(p.hear(ctx, conn, bye))
+		p.shut(conn)
+		close(ended)
+	})
+	select {
+	case <-ended:
+		return nil
+	case wait := <-bye:
+		select {
+		case <-time.After(wait):
+		case <-ended:
+			return nil
+		}
+	}
+	for next == nil {
+		select {
+		case <-ended:
+			return nil
+		default:
+			next = p.open(ctx)
+		}
+	}
+	work.Go(func() {
+		select {
+		case <-ended:
+		case <-time.After(time.Second):
+			write(ctx, conn, &wire.Client{Type: wire.TypeBye})
+			conn.CloseNow()
+		}
+	})
+	return next
 }
 
 func (p *page) welcome(w *wire.Welcome) {
@@ -203,36 +297,21 @@ func (p *page) counts(c *wire.Counts) (missed bool) {
 	return false
 }
 
-// read does what a page does until its socket ends.
-func (p *page) read(ctx context.Context, conn *websocket.Conn) {
-	ctx, cancel := context.WithCancel(ctx)
-	var states sync.WaitGroup
-	defer states.Wait()
-	defer cancel()
-	states.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(p.d.wait(500*time.Millisecond, 4*time.Second)):
-			}
-			if write(ctx, conn, &wire.Client{Type: wire.TypeState, State: p.d.state()}) != nil {
-				return
-			}
-		}
-	})
+// hear follows what a socket says until it ends.
+func (p *page) hear(ctx context.Context, conn *websocket.Conn, bye chan<- time.Duration) error {
 	for {
 		_, data, err := conn.Read(ctx)
 		if err != nil {
-			return
+			return err
 		}
 		var f struct {
 			Type    string
 			Version int64
 			Total   int
+			RetryMS int64 `json:"retry_ms"`
 		}
-		if json.Unmarshal(data, &f) != nil {
-			return
+		if err := json.Unmarshal(data, &f); err != nil {
+			return err
 		}
 		missed := false
 		switch f.Type {
@@ -240,14 +319,14 @@ func (p *page) read(ctx context.Context, conn *websocket.Conn) {
 			p.welcome(&wire.Welcome{Version: f.Version, Total: f.Total})
 		case wire.TypeCounts:
 			var c wire.Counts
-			if json.Unmarshal(data, &c) != nil {
-				return
+			if err := json.Unmarshal(data, &c); err != nil {
+				return err
 			}
 			missed = p.counts(&c)
 		case wire.TypeNotify:
 			var n wire.Notify
-			if json.Unmarshal(data, &n) != nil {
-				return
+			if err := json.Unmarshal(data, &n); err != nil {
+				return err
 			}
 			if n.Counts != nil {
 				missed = p.counts(n.Counts)
@@ -255,16 +334,21 @@ func (p *page) read(ctx context.Context, conn *websocket.Conn) {
 			if p.d.mute {
 				break
 			}
-			if n.Channel == notify.Local {
-				p.d.rung.add(ring{p.d.auth.ID, n.ID, notify.Ref{Conversation: n.Conversation, Message: n.Message}})
-			}
+			p.d.seen.add(sighting{time.Now(), p, p.d.auth.ID, n.ID, notify.Ref{Conversation: n.Conversation, Message: n.Message}, n.Channel})
 			rendered := true
-			if write(ctx, conn, &wire.Client{Type: wire.TypeAck, ID: n.ID, Rendered: &rendered}) != nil {
-				return
+			if err := write(ctx, conn, &wire.Client{Type: wire.TypeAck, ID: n.ID, Rendered: &rendered}); err != nil {
+				return err
+			}
+		case wire.TypeBye:
+			select {
+			case bye <- time.Duration(f.RetryMS) * time.Millisecond:
+			default:
 			}
 		}
-		if missed && write(ctx, conn, &wire.Client{Type: wire.TypeRefresh}) != nil {
-			return
+		if missed {
+			if err := write(ctx, conn, &wire.Client{Type: wire.TypeRefresh}); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -1,18 +1,19 @@
 //go:build linux
 
-// Package chaos kills the hub with SIGKILL at random moments under load and
-// holds what is left against what was promised: a process with the real code,
+// Package chaos kills, freezes and cuts off the hub at random moments under load
+// and holds what is left against what was promised: processes with the real code,
 // real sockets, a real store, and a push service on loopback TLS.
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,7 +26,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/goleak"
 
 	"caac-hub/config"
@@ -38,13 +38,13 @@ const (
 	childName = "CAAC_CHAOS_CHILD" // holds a child as JSON
 )
 
-// child is what a process that is the hub is told. It is this test binary,
-// because the program itself dials no push service on loopback.
+// child is what a process that is a node of the hub is told. It is this test
+// binary, because the program itself dials no push service on loopback.
 type child struct {
-	Dir    string
 	Listen string
 	Push   string // address that every push host's name leads to
 	Cert   string // PEM of the certificate that is trusted there
+	Config map[string]string
 }
 
 func TestMain(m *testing.M) {
@@ -58,16 +58,25 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// configure is the configuration of a node, with some of it given.
+func configure(more map[string]string) (config.Config, error) {
+	flags := map[string]string{
+		"mode": "production", "origins": origin, "conversation_url": origin + "/{conversation}",
+		"auth.jwt_secret": secret, "metrics.public": "true", "drain_spread": "1s", "retention.trace_bytes": "8GiB",
+		"limits.frames_per_second": "1000", "limits.requests_per_address": "10000",
+	}
+	maps.Copy(flags, more)
+	l, err := config.Load(config.Sources{Flags: flags})
+	return l.Config, err
+}
+
 func runChild(text string) error {
 	var c child
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return err
 	}
-	l, err := config.Load(config.Sources{Flags: map[string]string{
-		"mode": "production", "listen": c.Listen, "data_dir": c.Dir, "origins": origin,
-		"conversation_url": origin + "/{conversation}", "auth.jwt_secret": secret, "metrics.public": "true",
-		"limits.frames_per_second": "1000", "limits.requests_per_address": "10000",
-	}})
+	c.Config["listen"] = c.Listen
+	configured, err := configure(c.Config)
 	if err != nil {
 		return err
 	}
@@ -79,7 +88,7 @@ func runChild(text string) error {
 	}
 	var dialer net.Dialer
 	p, err := serve.New(ctx, serve.Options{
-		Config: l.Config, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Version: "chaos",
+		Config: configured, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Version: "chaos",
 		PushDial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, c.Push)
 		},
@@ -91,99 +100,138 @@ func runChild(text string) error {
 	return p.Run(ctx)
 }
 
-// program is the hub in a process of its own, which can be killed and started
-// again on what it left.
+// program is a node of the hub in a process of its own, which can be killed and
+// started again on what it left.
 type program struct {
-	t    testing.TB
-	env  string
-	addr string
-	dir  string
-	key  string // API key
-	log  *os.File
-	cmd  *exec.Cmd
-	http *http.Client
+	t     testing.TB
+	env   string
+	addr  string
+	log   *os.File
+	cmd   *exec.Cmd
+	ended chan error // gets the end of cmd
+	http  *http.Client
 }
 
-// startProgram starts the hub on an empty folder. When the test ends it is
-// drained.
-func startProgram(t testing.TB, s *pushService) *program {
+// newProgram is a node that was not started. When the test ends it is drained.
+func newProgram(t testing.TB, s *pushService, config map[string]string) *program {
 	t.Helper()
-	// The port must outlive a kill.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	p := &program{t: t, addr: l.Addr().String(), dir: filepath.Join(dir, "data")}
+	// The port must outlive a kill, and no connection of anybody may sit there.
+	l := listenLow(t)
+	p := &program{t: t, addr: l.Addr().String(), http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Second}}
 	l.Close()
-	env, err := json.Marshal(child{Dir: p.dir, Listen: p.addr, Push: s.addr, Cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert.Certificate[0]}))})
+	env, err := json.Marshal(child{Listen: p.addr, Push: s.addr, Config: config,
+		Cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert.Certificate[0]}))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.env = childName + "=" + string(env)
-	if p.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
+	if p.log, err = os.Create(filepath.Join(t.TempDir(), "log")); err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 16}
-	p.http = &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	t.Cleanup(func() {
-		transport.CloseIdleConnections()
 		p.stop()
 		p.log.Close()
 	})
-	if err := p.start(); err != nil {
-		t.Fatal(err)
-	}
-	key, err := os.ReadFile(filepath.Join(p.dir, serve.FirstKeyFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.key = strings.TrimSpace(string(key))
 	return p
 }
 
-// start starts the process and returns once it is ready.
-func (p *program) start() error {
+// listenLow listens on a port below those that the kernel gives to outgoing
+// connections.
+func listenLow(t testing.TB) net.Listener {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.IntN(22000))))
+		if err == nil {
+			return l
+		}
+	}
+	t.Fatal("found no spare port")
+	return nil
+}
+
+// startProgram starts the hub as one node on an empty folder.
+func startProgram(t testing.TB, s *pushService) (*program, *front) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	p := newProgram(t, s, map[string]string{"data_dir": dir})
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(filepath.Join(dir, serve.FirstKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, newFront(t, strings.TrimSpace(string(key)), p.addr, p.addr)
+}
+
+// launch starts the process.
+func (p *program) launch() error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	p.cmd = exec.Command(exe)
-	p.cmd.Env = append(os.Environ(), p.env)
-	p.cmd.Stderr = p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), p.env)
+	cmd.Stderr = p.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
 		return err
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	p.cmd, p.ended = cmd, ended
+	return nil
+}
+
+// start starts the process and returns once it is ready.
+func (p *program) start() error {
+	if err := p.launch(); err != nil {
+		return err
+	}
+	return p.awaitReady()
+}
+
+func (p *program) awaitReady() error {
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); pause() {
-		resp, err := p.http.Get("http://" + p.addr + "/readyz")
-		if err != nil {
-			continue
-		}
-		resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
+		if p.ready() {
 			return nil
 		}
 	}
 	return fmt.Errorf("the hub was not ready within 30 s; it logged\n%s", p.logged())
 }
 
+func (p *program) ready() bool {
+	resp, err := p.http.Get("http://" + p.addr + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// signal tells the process something; one that has ended does not mind.
+func (p *program) signal(s syscall.Signal) {
+	if p.cmd != nil {
+		p.cmd.Process.Signal(s)
+	}
+}
+
 // kill ends the process as a power cut would, and returns when it is gone.
 func (p *program) kill() {
-	p.cmd.Process.Kill()
-	p.cmd.Wait()
-	p.http.CloseIdleConnections()
+	p.signal(syscall.SIGKILL)
+	<-p.ended
 	p.cmd = nil
 }
 
+// stop drains the node.
 func (p *program) stop() {
 	if p.cmd == nil {
 		return
 	}
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	kill := time.AfterFunc(20*time.Second, func() { p.cmd.Process.Kill() })
+	p.signal(syscall.SIGTERM)
+	kill := time.AfterFunc(20*time.Second, func() { p.signal(syscall.SIGKILL) })
 	defer kill.Stop()
-	if err := p.cmd.Wait(); err != nil {
+	if err := <-p.ended; err != nil {
 		p.t.Errorf("the hub did not drain: %v; it logged\n%s", err, p.logged())
 	}
 	p.cmd = nil
@@ -193,64 +241,6 @@ func (p *program) stop() {
 func (p *program) logged() string {
 	b, _ := os.ReadFile(p.log.Name())
 	return string(b[max(0, len(b)-4000):])
-}
-
-// statusError is an answer other than 2xx.
-type statusError struct {
-	status int
-	said   string
-}
-
-func (e *statusError) Error() string { return strconv.Itoa(e.status) + " " + e.said }
-
-// call does one request of the backend, or of an agent's page where header says
-// so, and decodes the answer into out.
-func (p *program) call(ctx context.Context, method, path string, header map[string]string, in, out any) error {
-	body := new(bytes.Buffer)
-	if in != nil {
-		if err := json.NewEncoder(body).Encode(in); err != nil {
-			return err
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+p.addr+path, body)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+p.key)
-	req.Header.Set("Content-Type", "application/json")
-	for name, value := range header {
-		req.Header.Set(name, value)
-	}
-	resp, err := p.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	said := new(bytes.Buffer)
-	if _, err := said.ReadFrom(resp.Body); err != nil {
-		return err
-	}
-	if resp.StatusCode/100 != 2 {
-		return &statusError{resp.StatusCode, said.String()}
-	}
-	if out != nil && said.Len() > 0 {
-		return json.Unmarshal(said.Bytes(), out)
-	}
-	return nil
-}
-
-// must is call where nothing may fail.
-func (p *program) must(method, path string, in, out any) {
-	p.t.Helper()
-	if err := p.call(p.t.Context(), method, path, nil, in, out); err != nil {
-		p.t.Fatalf("%s %s: %v", method, path, err)
-	}
-}
-
-func token(agent string) (string, error) {
-	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
-		Subject: agent, ExpiresAt: jwt.NewNumericDate(time.Now().Add(2 * time.Hour)),
-	}).SignedString([]byte(secret))
 }
 
 // pause is the step of a wait for another process.

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"caac-hub/hub/notify"
 	"caac-hub/hub/wire"
 	"caac-hub/test/loopback"
 	"caac-hub/test/pushservice"
@@ -42,9 +43,11 @@ type pushService struct {
 	arrived  chan struct{} // closed and replaced with every push accepted
 }
 
+// accepted is a push of a delivery that a device was given.
 type accepted struct {
-	at   time.Time
-	data wire.PushData
+	at                time.Time
+	id, agent, device string
+	ref               notify.Ref
 }
 
 // subscription is the browser's half of a PushSubscription.
@@ -101,7 +104,8 @@ func (s *pushService) deliver(r pushservice.Request) pushservice.Answer {
 		s.refused++
 		return pushservice.Answer{Status: http.StatusServiceUnavailable}
 	}
-	s.accepted = append(s.accepted, accepted{r.At, p.Notification.Data})
+	d := &p.Notification.Data
+	s.accepted = append(s.accepted, accepted{time.Now(), d.ID, d.Agent, d.Device, notify.Ref{Conversation: d.Conversation, Message: d.Message}})
 	close(s.arrived)
 	s.arrived = make(chan struct{})
 	return pushservice.Answer{Status: http.StatusCreated}
@@ -123,7 +127,7 @@ func (s *pushService) wait(message string, within time.Duration) time.Time {
 		all, arrived := s.accepted, s.arrived
 		s.mu.Unlock()
 		for _, a := range all {
-			if a.data.Message == message {
+			if a.ref.Message == message {
 				return a.at
 			}
 		}

@@ -3,11 +3,16 @@
 package chaos
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,30 +40,53 @@ const stranger = "stranger" // an agent who never logged in
 type world struct {
 	t       testing.TB
 	push    *pushService
-	hub     *program
+	front   *front
+	hub     *program // where it is one
 	members []string // of the team
 	devices []*device
-	rung    *rings
+	seen    *sightings
+	still   atomic.Bool // pages keep their states
 	threads []*thread
 	back    []*producer
+	posted  atomic.Int64
 }
 
+// newWorld is a world around a hub of one node.
 func newWorld(t testing.TB, seed uint64) *world {
 	t.Helper()
-	w := &world{t: t, push: startPushService(t), rung: &rings{}}
-	w.hub = startProgram(t, w.push)
-	for _, c := range conducts {
-		if !slices.Contains(w.members, c.agent) {
-			w.members = append(w.members, c.agent)
+	s := startPushService(t)
+	p, f := startProgram(t, s)
+	w := worldAround(t, seed, s, f, 1)
+	w.hub = p
+	return w
+}
+
+// worldAround has some copies of every kind of device; the team is those of the first.
+func worldAround(t testing.TB, seed uint64, s *pushService, f *front, copies int) *world {
+	t.Helper()
+	w := &world{t: t, push: s, front: f, seen: &sightings{}}
+	var agents []string
+	var all []conduct
+	for i := range copies {
+		for _, c := range conducts {
+			if i > 0 {
+				c.agent = fmt.Sprintf("%s-%d", c.agent, i+1)
+			}
+			if all = append(all, c); !slices.Contains(agents, c.agent) {
+				agents = append(agents, c.agent)
+			}
+		}
+		if i == 0 {
+			agents = append(agents, stranger)
+			w.members = slices.Clone(agents)
 		}
 	}
-	w.members = append(w.members, stranger)
-	for _, id := range w.members {
-		w.hub.must("PUT", "/v1/agents/"+id, map[string]any{"name": id, "on_duty": id != "off"}, nil)
+	for _, id := range agents {
+		f.must("PUT", "/v1/agents/"+id, map[string]any{"name": id, "on_duty": !isOff(id)}, nil)
 	}
-	w.hub.must("PUT", "/v1/teams/all", map[string]any{"members": w.members}, nil)
-	for i, c := range conducts {
-		d := &device{conduct: c, p: w.hub, rung: w.rung, random: rand.New(rand.NewPCG(seed, uint64(i)))}
+	f.must("PUT", "/v1/teams/all", map[string]any{"members": w.members}, nil)
+	for i, c := range all {
+		d := &device{conduct: c, front: f, seen: w.seen, random: rand.New(rand.NewPCG(seed, uint64(i)))}
 		if err := d.settle(t.Context(), w.push); err != nil {
 			t.Fatalf("%s's %s: %v", c.agent, c.name, err)
 		}
@@ -67,22 +95,24 @@ func newWorld(t testing.TB, seed uint64) *world {
 	thread := func(id, team string, holders ...string) {
 		w.threads = append(w.threads, &thread{id: id, team: team, holders: holders, read: map[string]int64{}})
 	}
-	for _, id := range w.members {
+	for _, id := range agents {
 		thread("of-"+id, "", id)
 	}
 	thread("of-all", "all")
 	thread("of-all-too", "all")
 	thread("of-nobody", "")
 	thread("moved", "", "mei", "ken", "away", "restless")
-	for i := range 4 {
-		b := &producer{p: w.hub, random: rand.New(rand.NewPCG(seed, 1000+uint64(i)))}
-		for j := i; j < len(w.threads); j += 4 {
+	for i := range 4 * copies {
+		b := &producer{front: f, random: rand.New(rand.NewPCG(seed, 1000+uint64(i))), pace: 25 * time.Millisecond, posted: &w.posted}
+		for j := i; j < len(w.threads); j += 4 * copies {
 			b.threads = append(b.threads, w.threads[j])
 		}
 		w.back = append(w.back, b)
 	}
 	return w
 }
+
+func isOff(agent string) bool { return strings.HasPrefix(agent, "off") }
 
 // open opens the devices' pages until close is called.
 func (w *world) open() (closePages func()) {
@@ -93,7 +123,7 @@ func (w *world) open() (closePages func()) {
 			continue
 		}
 		for range d.tabs {
-			p := &page{d: d}
+			p := &page{d: d, still: &w.still}
 			d.pages = append(d.pages, p)
 			wg.Go(func() { p.live(ctx) })
 		}
@@ -104,67 +134,137 @@ func (w *world) open() (closePages func()) {
 	}
 }
 
+// disturbance is when something was broken on purpose.
+type disturbance struct {
+	what     string
+	from, to time.Time
+}
+
 // outcome is what became of everything.
 type outcome struct {
-	accepted, deliveries int
-	ends                 map[notify.End]int
-	pushes, repeated     int
-	local                int
+	accepted, lost      int
+	deliveries, endless int
+	ends                map[notify.End]int
+	pushes, local       int
+	repeated, rangTwice int
+	unreadOff, pagesOff int
 }
 
 // check holds what the hub answers now against the ledger and the guarantees.
-func (w *world) check(kills []time.Time) outcome {
+func (w *world) check(disturbed []disturbance) outcome {
 	w.t.Helper()
 	o := outcome{ends: map[notify.End]int{}}
 	w.quiet()
-	pushed := w.checkRings(&o, kills)
-	for _, th := range w.threads {
-		for _, m := range th.accepted {
-			o.accepted++
-			w.checkTrace(&o, th, m, pushed)
-		}
-	}
-	w.checkUnread()
-	w.checkPages()
-	return o
-}
-
-// quiet waits until nothing of any message is under way.
-func (w *world) quiet() {
-	w.t.Helper()
-	end := time.Now().Add(60 * time.Second)
-	for _, th := range w.threads {
-		for _, m := range slices.Backward(th.accepted) {
-			for {
-				tr := w.trace(th.id, m.id)
-				if !tr.Pending {
-					break
-				}
-				if time.Now().After(end) {
-					w.t.Fatalf("message %s has not ended: %+v; the hub logged\n%s", m.id, tr.Deliveries, w.hub.logged())
-				}
-				time.Sleep(50 * time.Millisecond)
+	w.checkPages(&o)
+	w.seen.mu.Lock()
+	seen := slices.Clone(w.seen.all)
+	w.seen.mu.Unlock()
+	s := watch(seen, w.push.all())
+	w.checkRings(&o, s, disturbed)
+	w.checkTraces(&o, s)
+	w.checkUnread(&o)
+	for _, d := range w.devices {
+		for _, p := range d.pages {
+			for _, why := range p.refused {
+				w.t.Errorf("a page of %s was told not to come back: %s", d.agent, why)
 			}
 		}
 	}
+	return o
 }
 
-func (w *world) trace(conversation, message string) hub.Trace {
+// quiet waits until nothing of any message is due, and nothing has failed for good.
+func (w *world) quiet() {
 	w.t.Helper()
-	var tr hub.Trace
-	w.hub.must("GET", "/v1/traces/"+conversation+"/"+message, nil, &tr)
-	return tr
+	end := time.Now().Add(60 * time.Second)
+	for {
+		due, err := w.due()
+		if err == nil && due == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			w.t.Errorf("%v pieces of work are due after 60 s: %v", due, err)
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	var dead struct{ Work []hub.DeadWork }
+	w.front.must("GET", "/v1/outbox", nil, &dead)
+	for _, d := range dead.Work {
+		w.t.Errorf("%s failed for good: %s", d.Key, d.Why)
+	}
+}
+
+// due is how much work must still be done.
+func (w *world) due() (float64, error) {
+	resp, err := w.front.http.Get("http://" + w.front.nodes[0] + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	sum, kinds := 0.0, 0
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if name, value, ok := strings.Cut(lines.Text(), " "); ok && strings.HasPrefix(name, "caac_due{") {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return 0, err
+			}
+			sum, kinds = sum+n, kinds+1
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return 0, err
+	}
+	if kinds == 0 {
+		return 0, errors.New("the metrics do not say what is due")
+	}
+	return sum, nil
+}
+
+// checkTraces looks at every message that was accepted.
+func (w *world) checkTraces(o *outcome, s screens) {
+	type item struct {
+		th *thread
+		m  post
+	}
+	items := make(chan item)
+	var mu sync.Mutex // guards o
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for x := range items {
+				var tr hub.Trace
+				err := w.front.call(context.Background(), "GET", "/v1/traces/"+x.th.id+"/"+x.m.id, nil, nil, &tr)
+				mu.Lock()
+				o.accepted++
+				if err != nil {
+					o.lost++
+					w.t.Errorf("message %s was accepted: %v", x.m.id, err)
+				} else {
+					w.checkTrace(o, x.th, x.m, tr, s)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, th := range w.threads {
+		for _, m := range th.accepted {
+			items <- item{th, m}
+		}
+	}
+	close(items)
+	wg.Wait()
 }
 
 // checkTrace holds that every login of every recipient of a message has its end.
-func (w *world) checkTrace(o *outcome, th *thread, m post, pushed map[string]bool) {
-	w.t.Helper()
-	tr := w.trace(th.id, m.id)
+func (w *world) checkTrace(o *outcome, th *thread, m post, tr hub.Trace, s screens) {
 	if tr.Message.Seq != m.seq {
 		w.t.Errorf("message %s was accepted with seq %d and has %d", m.id, m.seq, tr.Message.Seq)
 	}
-	if tr.Message.Text != "" {
-		w.t.Errorf("message %s has ended and its text is still there", m.id)
+	if tr.Pending {
+		o.endless++
+		w.t.Errorf("message %s is under way though nothing is due: %+v", m.id, tr.Deliveries)
 	}
 	missing := map[string]bool{}
 	recipients := notify.Recipients(tr.Message.Assignment, w.members)
@@ -188,10 +288,15 @@ func (w *world) checkTrace(o *outcome, th *thread, m post, pushed map[string]boo
 		delete(missing, d.Agent+" "+d.Device)
 		switch d.End {
 		case "":
+			o.endless++
 			w.t.Errorf("message %s has no end for %s on %s: %+v", m.id, d.Agent, d.Device, d)
 		case notify.PushAccepted:
-			if !pushed[d.ID] {
+			if !s.pushed[d.ID] {
 				w.t.Errorf("message %s ended push_accepted for %s and no push came: %+v", m.id, d.Agent, d)
+			}
+		case notify.Acknowledged:
+			if !s.told[d.ID] {
+				w.t.Errorf("message %s ended acknowledged for %s and no page showed it: %+v", m.id, d.Agent, d)
 			}
 		case notify.Failed:
 			if w.device(d.Device).subscribe {
@@ -200,7 +305,8 @@ func (w *world) checkTrace(o *outcome, th *thread, m post, pushed map[string]boo
 		}
 	}
 	for who := range missing {
-		w.t.Errorf("message %s has no delivery for %s: %+v", m.id, who, tr.Deliveries)
+		o.endless++
+		w.t.Errorf("message %s has no delivery for %q: %+v", m.id, who, tr.Deliveries)
 	}
 }
 
@@ -210,57 +316,69 @@ func (w *world) device(id string) *device {
 			return d
 		}
 	}
-	w.t.Fatalf("a delivery to the unknown device %q", id)
-	return nil
+	w.t.Errorf("a delivery to the unknown device %q", id)
+	return &device{}
 }
 
-// checkRings holds that a message rings a login once: whatever repeats has the
-// same id, so that the worker shows it again silently, and only a kill makes a
-// push repeat. It returns the ids that were pushed.
-func (w *world) checkRings(o *outcome, kills []time.Time) map[string]bool {
+// settles is how long after something was broken its work may still be repeated.
+const settles = 10 * time.Second
+
+// checkRings holds that a message rings a login once, and that what is shown
+// again silently was pushed again because something was broken.
+func (w *world) checkRings(o *outcome, s screens, disturbed []disturbance) {
 	w.t.Helper()
-	type told struct {
-		ref    notify.Ref
-		device string
-	}
-	ids := map[told][]string{}
-	ring := func(x told, id string) {
-		if !slices.Contains(ids[x], id) {
-			ids[x] = append(ids[x], id)
+	o.pushes, o.local, o.repeated = s.pushes, s.local, len(s.silent)
+	for _, r := range s.silent {
+		if r.before.page == nil && !slices.ContainsFunc(disturbed, func(d disturbance) bool {
+			return d.from.Before(r.again.at) && d.to.Add(settles).After(r.before.at)
+		}) {
+			w.t.Errorf("message %s was pushed at %v and again at %v, and nothing was broken between", r.again.ref.Message, r.before.at, r.again.at)
 		}
 	}
-	last := map[string]time.Time{}
-	pushed := map[string]bool{}
-	for _, a := range w.push.all() {
-		o.pushes++
-		ring(told{notify.Ref{Conversation: a.data.Conversation, Message: a.data.Message}, a.data.Device}, a.data.ID)
-		if before, ok := last[a.data.ID]; ok {
-			o.repeated++
-			if !slices.ContainsFunc(kills, func(k time.Time) bool { return k.After(before.Add(-time.Second)) && k.Before(a.at) }) {
-				w.t.Errorf("message %s was pushed to %s at %v and again at %v, and nothing was killed between", a.data.Message, a.data.Agent, before, a.at)
+	for k, rang := range s.rings {
+		allowed := 1
+		for _, th := range w.threads {
+			if th.id == k.ref.Conversation && len(th.holders) > 1 {
+				// An agent who gets the conversation back is told anew.
+				ids := map[string]bool{}
+				for _, r := range rang {
+					ids[r.id] = true
+				}
+				allowed = len(ids)
 			}
 		}
-		last[a.data.ID], pushed[a.data.ID] = a.at, true
-	}
-	w.rung.mu.Lock()
-	defer w.rung.mu.Unlock()
-	for _, r := range w.rung.all {
-		o.local++
-		ring(told{r.ref, r.device}, r.id)
-	}
-	for x, all := range ids {
-		// An agent who gets the conversation back is told anew.
-		if len(all) > 1 && x.ref.Conversation != "moved" {
-			w.t.Errorf("message %s rang %d times on %s: %v", x.ref.Message, len(all), x.device, all)
+		if len(rang) > allowed {
+			o.rangTwice++
+			text := ""
+			for _, r := range rang {
+				text += fmt.Sprintf("\n%s by %s as %s", r.at.Format(time.StampMilli), r.channel, r.id)
+			}
+			w.t.Errorf("message %s rang %d times on %s's %s:%s\n%+v", k.ref.Message, len(rang), w.device(k.device).agent, w.device(k.device).name, text, w.trace(k.ref.Conversation, k.ref.Message).Deliveries)
 		}
 	}
-	return pushed
+}
+
+func (w *world) trace(conversation, message string) hub.Trace {
+	w.t.Helper()
+	var tr hub.Trace
+	w.front.must("GET", "/v1/traces/"+conversation+"/"+message, nil, &tr)
+	return tr
 }
 
 // checkUnread holds every agent's unread against the ledger.
-func (w *world) checkUnread() {
+func (w *world) checkUnread(o *outcome) {
 	w.t.Helper()
-	for _, agent := range w.members {
+	off := func(format string, args ...any) {
+		w.t.Helper()
+		o.unreadOff++
+		w.t.Errorf(format, args...)
+	}
+	agents := slices.Clone(w.members)
+	for _, d := range w.devices {
+		agents = append(agents, d.agent)
+	}
+	slices.Sort(agents)
+	for _, agent := range slices.Compact(agents) {
 		want, total := map[string]int{}, 0
 		for _, th := range w.threads {
 			if slices.Contains(th.recipients(w.members), agent) {
@@ -273,15 +391,15 @@ func (w *world) checkUnread() {
 		got := w.unread(agent)
 		for _, c := range got.Conversations {
 			if c.Unread != want[c.Conversation] {
-				w.t.Errorf("%s has %d unread in %s; the ledger says %d", agent, c.Unread, c.Conversation, want[c.Conversation])
+				off("%s has %d unread in %s; the ledger says %d", agent, c.Unread, c.Conversation, want[c.Conversation])
 			}
 			delete(want, c.Conversation)
 		}
 		for id, n := range want {
-			w.t.Errorf("%s has nothing unread in %s; the ledger says %d", agent, id, n)
+			off("%s has nothing unread in %s; the ledger says %d", agent, id, n)
 		}
 		if got.Total != total {
-			w.t.Errorf("%s has %d unread; the ledger says %d", agent, got.Total, total)
+			off("%s has %d unread; the ledger says %d", agent, got.Total, total)
 		}
 	}
 }
@@ -289,16 +407,16 @@ func (w *world) checkUnread() {
 func (w *world) unread(agent string) hub.UnreadInfo {
 	w.t.Helper()
 	var u hub.UnreadInfo
-	w.hub.must("GET", "/v1/agents/"+agent+"/unread", nil, &u)
+	w.front.must("GET", "/v1/agents/"+agent+"/unread", nil, &u)
 	return u
 }
 
 // checkPages holds that every open page shows the truth within 10 s.
-func (w *world) checkPages() {
+func (w *world) checkPages(o *outcome) {
 	w.t.Helper()
 	end := time.Now().Add(10 * time.Second)
 	for _, d := range w.devices {
-		if d.agent == "off" {
+		if isOff(d.agent) {
 			continue // counts come on duty
 		}
 		for i, p := range d.pages {
@@ -311,6 +429,7 @@ func (w *world) checkPages() {
 					break
 				}
 				if time.Now().After(end) {
+					o.pagesOff++
 					w.t.Errorf("page %d of %s shows %d (version %d), the store has %d (version %d)", i, d.agent, total, version, u.Total, u.Version)
 					break
 				}
@@ -321,6 +440,6 @@ func (w *world) checkPages() {
 }
 
 func (o outcome) String() string {
-	return fmt.Sprintf("%d messages accepted, %d deliveries ended %v, %d pushes of which %d repeated, %d local rings",
-		o.accepted, o.deliveries, o.ends, o.pushes, o.repeated, o.local)
+	return fmt.Sprintf("%d messages accepted, %d deliveries ended %v, %d pushes and %d local notifications, %d shown again silently",
+		o.accepted, o.deliveries, o.ends, o.pushes, o.local, o.repeated)
 }
