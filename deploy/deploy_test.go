@@ -495,3 +495,12 @@ func TestOnlyMessagesAreRepeatedByNginx(t *testing.T) {
 		t.Error("a 503 with its Retry-After would not reach the one who asked")
 	}
 }
+
+func TestAccessLogHoldsNoQuery(t *testing.T) {
+	format := found(t, read(t, "nginx.conf"), `log_format plain '([^']*)'`)[0]
+	for _, v := range regexp.MustCompile(`\$\w+`).FindAllString(format, -1) {
+		if v == "$request" || v == "$request_uri" || v == "$args" || strings.HasPrefix(v, "$http_") {
+			t.Errorf("%s may hold what is not for logs", v)
+		}
+	}
+}
