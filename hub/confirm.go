@@ -219,7 +219,12 @@ type foldOp struct{ ref notify.Ref }
 
 func (o *foldOp) stage(s *step) error {
 	_, err := s.record(o.ref)
-	if errors.Is(err, notify.ErrNotFound) {
+	if errors.Is(err, notify.ErrNotFound) { // it is past its retention
+		for id, fl := range s.p.flights {
+			if fl.ref == o.ref {
+				s.folded = append(s.folded, id)
+			}
+		}
 		return nil
 	}
 	return err

@@ -213,8 +213,10 @@ func (s *step) record(ref notify.Ref) (*notify.Fanout, error) {
 	}
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
-		if fl := s.p.flights[d.ID]; fl != nil && fl.isAcked() && d.End == "" {
-			fl.fold(d)
+		if fl := s.p.flights[d.ID]; fl != nil && fl.isAcked() {
+			if d.End == "" { // or another node ended it
+				fl.fold(d)
+			}
 			s.folded = append(s.folded, d.ID)
 		}
 	}
