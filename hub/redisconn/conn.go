@@ -260,24 +260,28 @@ func (c *Conn) look(ctx context.Context, t *target) error {
 			err = node.Ping(ctx).Err()
 		}
 		if err != nil {
-			if refused := credentials(err); refused != "" {
-				return fmt.Errorf("redis at %s: %s", t.addrs[0], refused)
-			}
-			return Unavailable(err)
+			return err
 		}
 		return checkInfo(info, t)
 	}
+	var err error
 	if many, ok := c.client.(*redis.ClusterClient); ok {
-		err := many.ForEachMaster(ctx, check)
-		if redis.HasErrorPrefix(err, "ERR This instance has cluster support disabled") {
-			return fmt.Errorf("redis at %s is no Redis Cluster: name it alone, without addr=", t.addrs[0])
-		}
-		if err != nil && !errors.Is(err, notify.ErrUnavailable) && credentials(err) == "" && !errors.As(err, new(*unfit)) {
-			return Unavailable(err)
-		}
-		return err
+		err = many.ForEachMaster(ctx, check)
+	} else {
+		err = check(ctx, c.client.(*redis.Client))
 	}
-	return check(ctx, c.client.(*redis.Client))
+	refused := credentials(err)
+	switch {
+	case err == nil || errors.As(err, new(*unfit)):
+		return err
+	case refused != "":
+		return &unfit{fmt.Sprintf("redis at %s: %s", t.addrs[0], refused)}
+	case redis.HasErrorPrefix(err, "This instance has cluster support disabled"):
+		return &unfit{fmt.Sprintf("redis at %s is no Redis Cluster: name it alone, without addr=", t.addrs[0])}
+	case t.mode == sentinel && errors.Is(err, redis.Nil):
+		return &unfit{fmt.Sprintf("the Sentinel at %s knows no master called %q (master_name)", t.addrs[0], t.master)}
+	}
+	return Unavailable(err)
 }
 
 // unfit is a Redis that the hub can't use.
