@@ -34,9 +34,9 @@ func newDirectory(s Directory) *directory {
 	return &directory{store: s, wrote: func(change) {}, agents: map[string]notify.Agent{}, teams: map[string]notify.Team{}, devices: map[string]notify.Device{}}
 }
 
-// keep puts a document in the cache, unless a newer one stands there, and
-// returns the newer one. What was read while documents were forgotten (since
-// names the time of the read) is not kept.
+// keep puts a document that was read in the cache, unless a newer one stands
+// there, and returns the newer one. What was read while documents were forgotten
+// (since names the time of the read) is not kept.
 func keep[T any](d *directory, m map[string]T, id string, v T, rev func(T) int64, since int64) T {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -45,6 +45,24 @@ func keep[T any](d *directory, m map[string]T, id string, v T, rev func(T) int64
 	}
 	if since == d.dropped {
 		m[id] = v
+	}
+	return v
+}
+
+// written is keep for a document that was written here. Where it is not kept
+// nothing older may be: neither what stands there nor what is being read.
+func written[T any](d *directory, m map[string]T, id string, v T, rev func(T) int64, since int64) T {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old, ok := m[id]
+	switch {
+	case ok && rev(old) > rev(v):
+		return old
+	case since == d.dropped:
+		m[id] = v
+	default:
+		delete(m, id)
+		d.dropped++
 	}
 	return v
 }
@@ -192,7 +210,7 @@ func (d *directory) updateAgent(ctx context.Context, id string, fn func(*notify.
 			return a, err
 		}
 		d.wrote(change{Agent: id})
-		return keep(d, d.agents, id, a, agentRev, since), nil
+		return written(d, d.agents, id, a, agentRev, since), nil
 	}
 	return notify.Agent{}, notify.ErrConflict
 }
@@ -224,7 +242,7 @@ func (d *directory) updateDevice(ctx context.Context, id string, fn func(*notify
 			return v, err
 		}
 		d.wrote(change{Device: id})
-		return keep(d, d.devices, id, v, deviceRev, since), nil
+		return written(d, d.devices, id, v, deviceRev, since), nil
 	}
 	return notify.Device{}, notify.ErrConflict
 }
@@ -255,7 +273,7 @@ func (d *directory) updateTeam(ctx context.Context, id string, fn func(*notify.T
 			return t, err
 		}
 		d.wrote(change{Team: id})
-		return keep(d, d.teams, id, t, teamRev, since), nil
+		return written(d, d.teams, id, t, teamRev, since), nil
 	}
 	return notify.Team{}, notify.ErrConflict
 }
