@@ -133,7 +133,7 @@ func (b *producer) insist(method, path string, in, out any) error {
 		if time.Now().After(end) {
 			return fmt.Errorf("%s %s was not answered within 2 min: %w", method, path, err)
 		}
-		pause()
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -237,10 +237,16 @@ func (p *program) stop() {
 	p.cmd = nil
 }
 
-// logged is the end of what the hub warned of.
+// logged is the end of what the hub warned of, refusals apart.
 func (p *program) logged() string {
 	b, _ := os.ReadFile(p.log.Name())
-	return string(b[max(0, len(b)-4000):])
+	text := ""
+	for line := range strings.Lines(string(b)) {
+		if !strings.Contains(line, "request refused") {
+			text += line
+		}
+	}
+	return text[max(0, len(text)-4000):]
 }
 
 // pause is the step of a wait for another process.

@@ -188,9 +188,9 @@ func (w *world) quiet() {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	var dead struct{ Work []hub.DeadWork }
-	w.front.must("GET", "/v1/outbox", nil, &dead)
-	for _, d := range dead.Work {
+	var list struct{ Dead []hub.DeadWork }
+	w.front.must("GET", "/v1/outbox", nil, &list)
+	for _, d := range list.Dead {
 		w.t.Errorf("%s failed for good: %s", d.Key, d.Why)
 	}
 }
