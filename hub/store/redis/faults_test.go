@@ -339,14 +339,15 @@ func TestInitByManyAtOnceAgreesOnOneIdentity(t *testing.T) {
 
 func TestFrozenRedisIsUnavailableWithinSeconds(t *testing.T) {
 	server := redistest.Start(t, redistest.Options{AppendFsync: "off"})
-	s := ready(t, redisstore.Options{Conn: connect(t, redisconn.Options{URL: server.URL()})})
+	opt := redisstore.Options{Conn: connect(t, redisconn.Options{URL: server.URL()})}
+	stranger, s := open(t, opt), ready(t, opt) // the stranger does not know the identity yet
 	server.Freeze()
 	defer server.Thaw()
 	begin := time.Now()
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			_, err := s.Accept(t.Context(), message("c", fmt.Sprint("m", i)))
+			_, err := []*redisstore.Store{s, stranger}[i%2].Accept(t.Context(), message("c", fmt.Sprint("m", i)))
 			if !errors.Is(err, notify.ErrUnavailable) {
 				t.Errorf("error %v", err)
 			}

@@ -36,25 +36,32 @@ var (
 	errOther = redisconn.Refused("this Redis holds another deployment's state than before; point the hub to the right one, or restart its nodes")
 )
 
-// identified returns the identity to write under.
+// identified returns the identity to write under. Of many that ask while none
+// is known one looks, and the others take its answer.
 func (s *Store) identified(ctx context.Context) (string, error) {
 	if known := s.id.Load(); known.id != "" {
 		return known.id, nil
 	}
-	s.idMu.Lock()
-	defer s.idMu.Unlock()
+	select {
+	case s.look <- struct{}{}:
+	case <-ctx.Done():
+		return "", redisconn.Unavailable(ctx.Err())
+	}
+	defer func() { <-s.look }()
 	known := s.id.Load()
 	if known.id != "" {
 		return known.id, nil
 	}
 	if time.Since(s.looked) < lookEvery {
-		return "", known.refusal()
+		return "", s.found
 	}
 	ids, err := s.identities(ctx)
 	if err != nil {
+		if ctx.Err() == nil {
+			s.looked, s.found = time.Now(), err
+		}
 		return "", err
 	}
-	s.looked = time.Now()
 	now := *known
 	id, whole := agreed(ids)
 	switch {
@@ -65,13 +72,14 @@ func (s *Store) identified(ctx context.Context) (string, error) {
 		s.log.Info("store: the deployment's identity is known", "identity", id)
 	}
 	s.id.Store(&now)
-	if now.id == "" {
-		return "", now.refusal()
-	}
-	return now.id, nil
+	s.looked, s.found = time.Now(), now.refusal()
+	return now.id, s.found
 }
 
 func (i *identity) refusal() error {
+	if i.id != "" {
+		return nil
+	}
 	if i.before != "" && !i.missing {
 		return errOther
 	}
@@ -82,9 +90,9 @@ func (i *identity) refusal() error {
 func (s *Store) lost(id string) error {
 	if known := s.id.Load(); known.id == id && s.id.CompareAndSwap(known, &identity{before: id}) {
 		s.log.Error("store: the deployment's identity is missing from Redis", "identity", id)
-		s.idMu.Lock()
+		s.look <- struct{}{}
 		s.looked = time.Time{}
-		s.idMu.Unlock()
+		<-s.look
 	}
 	if _, err := s.identified(context.Background()); err != nil {
 		return err
@@ -155,6 +163,8 @@ func (s *Store) Init(ctx context.Context) error {
 			return err
 		}
 	}
+	s.look <- struct{}{}
 	s.id.Store(&identity{id: id, before: id})
+	<-s.look
 	return nil
 }

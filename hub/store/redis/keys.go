@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -81,9 +82,8 @@ func unescape(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) {
-			var c byte
-			if _, err := fmt.Sscanf(s[i+1:i+3], "%02X", &c); err == nil {
-				b = append(b, c)
+			if c, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
+				b = append(b, c...)
 				i += 2
 				continue
 			}

@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,8 +59,9 @@ type Store struct {
 	keys   [partitions]partitionKeys
 	closed atomic.Bool
 
-	idMu   sync.Mutex // held while the identity is looked up
-	looked time.Time
+	look   chan struct{} // full while the identity is looked up
+	looked time.Time     // guarded by look, with what was found
+	found  error
 	id     atomic.Pointer[identity]
 }
 
@@ -83,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Retention.Dedupe <= 0 {
 		o.Retention.Dedupe = 24 * time.Hour
 	}
-	s := &Store{conn: o.Conn, opt: o, log: o.Log}
+	s := &Store{conn: o.Conn, opt: o, log: o.Log, look: make(chan struct{}, 1)}
 	for p := range s.keys {
 		s.keys[p] = newPartitionKeys(o.Conn.Prefix(), p)
 	}
