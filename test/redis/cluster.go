@@ -5,9 +5,12 @@ package redistest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -69,32 +72,48 @@ func StartCluster(t testing.TB, o Options) *Cluster {
 // URL is the cluster's address as redisconn takes it.
 func (c *Cluster) URL() string { return urlOf(c.Servers[:masters]) }
 
-// Owner is the running server that serves a key.
+// Owner is the server that serves a key, as the first running one knows it; it
+// waits while there is none.
 func (c *Cluster) Owner(key string) *Server {
 	c.t.Helper()
-	for _, s := range c.Servers {
-		if !s.Running() {
-			continue
-		}
-		slot, err := s.client.ClusterKeySlot(context.Background(), key).Result()
+	i := slices.IndexFunc(c.Servers, (*Server).Running)
+	if i < 0 {
+		c.t.Fatal("no server of the cluster is running")
+	}
+	client := c.Servers[i].client
+	var owner *Server
+	await(c.t, "a server for the slot of "+key, func(ctx context.Context) error {
+		slot, err := client.ClusterKeySlot(ctx, key).Result()
 		if err != nil {
-			c.t.Fatalf("%s: %v", s.name, err)
+			return err
 		}
-		ranges, err := s.client.ClusterSlots(context.Background()).Result()
+		shards, err := client.ClusterShards(ctx).Result()
 		if err != nil {
-			c.t.Fatalf("%s: %v", s.name, err)
+			return err
 		}
-		for _, r := range ranges {
-			if r.Start <= int(slot) && int(slot) <= r.End && len(r.Nodes) > 0 {
-				for _, owner := range c.Servers {
-					if owner.Addr() == r.Nodes[0].Addr {
-						return owner
-					}
-				}
+		serves := func(r redis.SlotRange) bool { return r.Start <= slot && slot <= r.End }
+		for _, shard := range shards {
+			if slices.ContainsFunc(shard.Slots, serves) && owner == nil {
+				owner = c.master(shard)
+			}
+		}
+		if owner == nil {
+			return fmt.Errorf("%v", shards)
+		}
+		return nil
+	})
+	return owner
+}
+
+func (c *Cluster) master(shard redis.ClusterShard) *Server {
+	for _, node := range shard.Nodes {
+		for _, s := range c.Servers {
+			// A master that failed stays one for the others, beside its successor.
+			if node.Role == "master" && node.Health != "fail" && node.Port == int64(s.port) {
+				return s
 			}
 		}
 	}
-	c.t.Fatalf("nobody serves the slot of %q", key)
 	return nil
 }
 
@@ -128,13 +147,13 @@ func (c *Cluster) awaitReplicas(replicas int) {
 	}
 	for _, s := range c.Servers {
 		await(c.t, s.name+" to know the replicas", func(ctx context.Context) error {
-			ranges, err := s.client.ClusterSlots(ctx).Result()
+			shards, err := s.client.ClusterShards(ctx).Result()
 			if err != nil {
 				return err
 			}
-			for _, r := range ranges {
-				if len(r.Nodes) != 1+replicas {
-					return fmt.Errorf("%v", r)
+			for _, shard := range shards {
+				if len(shard.Nodes) != 1+replicas {
+					return fmt.Errorf("%v", shard)
 				}
 			}
 			return nil
