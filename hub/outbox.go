@@ -56,7 +56,8 @@ func (s *socket) queueLocked(frame []byte) {
 }
 
 // sendCounts merges counts into what waits: Changed is united, the oldest Prev
-// kept, the newest of everything else wins.
+// kept, the newest of everything else wins. Counts that do not follow on what
+// waits are kept apart, so that the page sees the gap.
 func (s *socket) sendCounts(c wire.Counts) {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
@@ -64,6 +65,9 @@ func (s *socket) sendCounts(c wire.Counts) {
 		return
 	}
 	s.out.shown.version = max(s.out.shown.version, c.Version)
+	if old := s.out.counts; old != nil && c.Prev > old.Version {
+		s.flushCountsLocked()
+	}
 	if s.out.counts == nil {
 		s.out.counts = &c
 		s.hub.flushSoon(s)
