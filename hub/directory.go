@@ -23,6 +23,7 @@ import (
 type directory struct {
 	store   Directory
 	wrote   func(change) // told of every document written here
+	shared  bool         // other nodes write too
 	mu      sync.RWMutex
 	dropped int64 // grows when documents are forgotten: what was being read meanwhile may be older
 	agents  map[string]notify.Agent
@@ -125,6 +126,14 @@ func (d *directory) agent(ctx context.Context, id string) (notify.Agent, error) 
 	return as[0], nil
 }
 
+// latest is agent as the store has it now.
+func (d *directory) latest(ctx context.Context, id string) (notify.Agent, error) {
+	if d.shared {
+		d.forget(id, "", "")
+	}
+	return d.agent(ctx, id)
+}
+
 func (d *directory) device(ctx context.Context, id string) (notify.Device, error) {
 	ds, err := d.devicesOf(ctx, []string{id})
 	if err == nil && len(ds) == 0 {
@@ -178,13 +187,19 @@ func (d *directory) forgetAll() {
 // same document meanwhile.
 const casTries = 50
 
-// errKeep tells an update that there is nothing to write.
-var errKeep = errors.New("keep")
+// errKeep tells an update that there is nothing to write. Where other nodes
+// write too, the store is asked first: what is kept here may be older. errKnown
+// is errKeep where what is kept here is good enough.
+var (
+	errKeep  = errors.New("keep")
+	errKnown = errors.New("keep what is known")
+)
 
 // updateAgent changes an agent by fn, which may be called more than once, on a
 // copy. fn sees Rev 0 for an agent not known yet, and answers errKeep to leave
 // everything as it is.
 func (d *directory) updateAgent(ctx context.Context, id string, fn func(*notify.Agent) error) (notify.Agent, error) {
+	looked := !d.shared
 	for range casTries {
 		a, err := d.agent(ctx, id)
 		if e := AsError(err); e != nil && e.Kind != NotFound {
@@ -193,10 +208,14 @@ func (d *directory) updateAgent(ctx context.Context, id string, fn func(*notify.
 			a = notify.Agent{ID: id}
 		}
 		a.Logins = slices.Clone(a.Logins)
-		if err := fn(&a); errors.Is(err, errKeep) {
+		if err := fn(&a); errors.Is(err, errKnown) || looked && errors.Is(err, errKeep) {
 			return a, nil
-		} else if err != nil {
+		} else if err != nil && looked {
 			return a, err
+		} else if err != nil {
+			looked = true
+			d.forget(id, "", "")
+			continue
 		}
 		since := d.now()
 		a.Rev, err = d.store.PutAgent(ctx, a)
@@ -217,6 +236,7 @@ func (d *directory) updateAgent(ctx context.Context, id string, fn func(*notify.
 
 // updateDevice is updateAgent for devices.
 func (d *directory) updateDevice(ctx context.Context, id string, fn func(*notify.Device) error) (notify.Device, error) {
+	looked := !d.shared
 	for range casTries {
 		v, err := d.device(ctx, id)
 		if e := AsError(err); e != nil && e.Kind != NotFound {
@@ -225,10 +245,14 @@ func (d *directory) updateDevice(ctx context.Context, id string, fn func(*notify
 			v = notify.Device{ID: id}
 		}
 		v.Agents = slices.Clone(v.Agents)
-		if err := fn(&v); errors.Is(err, errKeep) {
+		if err := fn(&v); errors.Is(err, errKnown) || looked && errors.Is(err, errKeep) {
 			return v, nil
-		} else if err != nil {
+		} else if err != nil && looked {
 			return v, err
+		} else if err != nil {
+			looked = true
+			d.forget("", "", id)
+			continue
 		}
 		since := d.now()
 		v.Rev, err = d.store.PutDevice(ctx, v)
@@ -249,6 +273,7 @@ func (d *directory) updateDevice(ctx context.Context, id string, fn func(*notify
 
 // updateTeam is updateAgent for teams.
 func (d *directory) updateTeam(ctx context.Context, id string, fn func(*notify.Team) error) (notify.Team, error) {
+	looked := !d.shared
 	for range casTries {
 		t, err := d.team(ctx, id)
 		if e := AsError(err); e != nil && e.Kind != NotFound {
@@ -256,10 +281,14 @@ func (d *directory) updateTeam(ctx context.Context, id string, fn func(*notify.T
 		} else if e != nil {
 			t = notify.Team{ID: id}
 		}
-		if err := fn(&t); errors.Is(err, errKeep) {
+		if err := fn(&t); errors.Is(err, errKnown) || looked && errors.Is(err, errKeep) {
 			return t, nil
-		} else if err != nil {
+		} else if err != nil && looked {
 			return t, err
+		} else if err != nil {
+			looked = true
+			d.forget("", id, "")
+			continue
 		}
 		since := d.now()
 		t.Rev, err = d.store.PutTeam(ctx, t)

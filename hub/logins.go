@@ -63,7 +63,7 @@ func (h *Hub) login(ctx context.Context, agent string, f *wire.Client) (device, 
 			changed = true
 		}
 		if !changed {
-			return errKeep
+			return errKnown
 		}
 		return nil
 	})
@@ -81,7 +81,7 @@ func (h *Hub) login(ctx context.Context, agent string, f *wire.Client) (device, 
 		}
 		l := &a.Logins[i]
 		if l.Place == f.Place && now.Sub(l.Seen) < seenStep {
-			return errKeep
+			return errKnown
 		}
 		l.Place, l.Seen = f.Place, now
 		return nil
@@ -214,7 +214,7 @@ func (h *Hub) endLogin(ctx context.Context, agent, device string) error {
 // EndLogins ends the agent's login on the device; device "" ends all of them. It
 // reports how many there were.
 func (h *Hub) EndLogins(ctx context.Context, agent, device string) (int, error) {
-	a, err := h.dir.agent(ctx, agent)
+	a, err := h.dir.latest(ctx, agent)
 	if err != nil {
 		return 0, err
 	}
