@@ -70,7 +70,7 @@ type Config struct {
 
 	Retention struct {
 		Traces     time.Duration `key:"retention.traces" help:"how long messages and their traces are kept" allowed:"a duration of at least 24h, e.g. 168h"`
-		TraceBytes Bytes         `key:"retention.trace_bytes" help:"how large the database may grow before the oldest traces go" allowed:"a size of at least 16MiB, e.g. 2GiB"`
+		TraceBytes Bytes         `key:"retention.trace_bytes" help:"how large the database may grow before the oldest traces go; with redis.url the memory of all masters" allowed:"a size of at least 16MiB, e.g. 2GiB"`
 	}
 
 	Limits struct {

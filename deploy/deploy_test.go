@@ -412,6 +412,15 @@ func TestComposeRedisKeepsWhatItAccepted(t *testing.T) {
 			t.Errorf("%s is not in %s", want, command)
 		}
 	}
+	room, err := strconv.Atoi(found(t, command, `--maxmemory (\d+)gb`)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range found(t, read(t, "compose.yaml"), `CAAC_RETENTION_TRACE_BYTES: (\d+)GiB`) {
+		if kept, err := strconv.Atoi(text); err != nil || 2*kept > room {
+			t.Errorf("traces may grow to %s GiB, and Redis to %d", text, room)
+		}
+	}
 	if len(all["redis"].Ports) != 0 || len(all["redis"].Networks) != 1 {
 		t.Error("Redis can be reached from elsewhere")
 	}
