@@ -269,16 +269,20 @@ func afterJoin(t *testing.T, next func() hub.Bus) {
 	}
 }
 
-// barrage publishes to all from a goroutine until it is stopped.
+// barrage publishes to all from a goroutine until it is stopped, no faster than
+// a receiver can follow: a full queue drops.
 func barrage(t *testing.T, b hub.Bus) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var sending sync.WaitGroup
 	sending.Go(func() {
+		pace := time.NewTicker(100 * time.Microsecond)
+		defer pace.Stop()
 		for ctx.Err() == nil {
 			if err := b.Publish(ctx, "", []byte("barrage")); err != nil && ctx.Err() == nil {
 				t.Error(err)
 				return
 			}
+			<-pace.C
 		}
 	})
 	return func() {
@@ -314,7 +318,10 @@ func leave(t *testing.T, next func() hub.Bus) {
 		// Whoever joins now hears what the one that left must not.
 		witness := join(t, b, "witness")
 		publish(t, a, "", "after")
-		for witness.next() != "after" {
+		for end := time.Now().Add(patience); witness.next() != "after"; {
+			if time.Now().After(end) {
+				t.Fatal("the witness hears the barrage alone")
+			}
 		}
 		witness.leave()
 		if after.Load() {
