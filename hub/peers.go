@@ -85,7 +85,7 @@ func newPeers(h *Hub, bus Bus, name string) *peers {
 	} else {
 		h.sockets.moved = map[loginKey]struct{}{}
 		h.sockets.wake = func() { poke(p.stir) }
-		h.dir.wrote = p.changed
+		h.dir.wrote, h.dir.shared = p.changed, true
 	}
 	p.ownLocked()
 	return p
