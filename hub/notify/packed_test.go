@@ -73,6 +73,17 @@ func TestPackedFanoutKeepsEveryField(t *testing.T) {
 
 func TestPackedFanoutsStandAnyBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		UnpackFanout(append([]byte{fanoutFormat}, rapid.SliceOf(rapid.Byte()).Draw(t, "junk")...))
+		junk := rapid.SliceOf(rapid.Byte()).Draw(t, "junk")
+		UnpackFanout(append([]byte{fanoutFormat}, junk...))
+		UnpackFanout(append([]byte{fanoutOfOne}, junk...))
 	})
+}
+
+func TestRecordOfTheFirstFormatIsRead(t *testing.T) {
+	// Decided at 1 ns, seq 2, assignment 3, one partition, no deliveries.
+	f, err := UnpackFanout([]byte{fanoutOfOne, 2, 4, 6, 2, 0})
+	want := Fanout{Decided: time.Unix(0, 1).UTC(), Seq: 2, Assignment: 3, Parts: []int{0}}
+	if err != nil || !cmp.Equal(f, want) {
+		t.Errorf("%+v, %v; want %+v", f, err, want)
+	}
 }
