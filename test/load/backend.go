@@ -73,7 +73,7 @@ func (b *backend) post(body []byte) error {
 
 // message is the body of one incoming message, as CAAC's backend posts it: with
 // its conversation and assignment.
-func message(b []byte, conversation int, id int, assignment string) []byte {
-	return fmt.Appendf(b[:0], `{"id":"%d","conversation":{"id":"c%d","contact":"Ann","assignment":{%s,"version":1}},"kind":"text","text":"Is my order on its way? It should have come on Monday."}`,
+func message(b []byte, conversation string, id int, assignment string) []byte {
+	return fmt.Appendf(b[:0], `{"id":"%d","conversation":{"id":"%s","contact":"Ann","assignment":{%s,"version":1}},"kind":"text","text":"Is my order on its way? It should have come on Monday."}`,
 		id, conversation, assignment)
 }

@@ -68,23 +68,15 @@ func idle(ctx context.Context, s settings, t *table) error {
 	if err != nil {
 		return err
 	}
-	// Every page renews every 15 s, spread evenly.
-	end := time.Now().Add(settleTime)
-	step := time.NewTicker(15 * time.Second / 100)
-	defer step.Stop()
-	for n := 0; time.Now().Before(end); n++ {
-		select {
-		case err := <-lost:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-step.C:
-		}
-		for i := n % 100; i < len(pages); i += 100 {
-			if err := pages[i].renew(); err != nil {
-				return err
-			}
-		}
+	stop := make(chan struct{})
+	go renewing(pages, stop)
+	defer close(stop)
+	select {
+	case err := <-lost:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(settleTime):
 	}
 	after, err := v.usage()
 	if err != nil {

@@ -44,6 +44,16 @@ var measures = []struct {
 	{"messages", messages},
 	{"team", team},
 	{"push", pushes},
+	{"cost", costs},
+	{"compare", compare},
+}
+
+func names() string {
+	var all []string
+	for _, m := range measures {
+		all = append(all, m.name)
+	}
+	return strings.Join(all, ", ")
 }
 
 func main() {
@@ -52,7 +62,7 @@ func main() {
 	}
 	var s settings
 	var seconds int
-	only := flag.String("only", "", "comma-separated parts: idle, messages, team, push")
+	only := flag.String("only", "", "comma-separated parts of: "+names())
 	flag.IntVar(&s.sockets, "sockets", 10_000, "idle sockets")
 	flag.IntVar(&s.team, "members", 1000, "agents of the team")
 	flag.IntVar(&s.rate, "rate", 2000, "messages per second of the open loop")
@@ -81,7 +91,7 @@ func run(ctx context.Context, s settings, only string) error {
 		}) bool {
 			return m.name == w
 		}) {
-			return fmt.Errorf("-only %q: idle, messages, team and push are the parts", w)
+			return fmt.Errorf("-only %q: the parts are %s", w, names())
 		}
 	}
 	if err := raiseFiles(uint64(s.sockets) + 4096); err != nil {

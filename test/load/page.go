@@ -33,10 +33,10 @@ type page struct {
 	conn   net.Conn
 	in     *bufio.Reader
 	device wire.DeviceAuth
-	state  wire.PageState
 
-	mu  sync.Mutex // writes
-	out []byte
+	mu    sync.Mutex // writes, and what follows
+	state wire.PageState
+	out   []byte
 }
 
 // openPage connects and says hello; welcome has come when it returns.
@@ -89,7 +89,20 @@ func (p *page) greet(v *server, agent string, device *wire.DeviceAuth) error {
 }
 
 // renew says again what the page is.
-func (p *page) renew() error { return p.send(&wire.Client{Type: wire.TypeState, State: &p.state}) }
+func (p *page) renew() error {
+	p.mu.Lock()
+	state := p.state
+	p.mu.Unlock()
+	return p.send(&wire.Client{Type: wire.TypeState, State: &state})
+}
+
+// become says that the page is something else now.
+func (p *page) become(state wire.PageState) error {
+	p.mu.Lock()
+	p.state = state
+	p.mu.Unlock()
+	return p.renew()
+}
 
 func (p *page) send(f *wire.Client) error {
 	data, err := json.Marshal(f)

@@ -35,7 +35,8 @@ const (
 	profileVariable = "CAAC_LOAD_PROFILE"
 )
 
-// server is the program in a process of its own, on an empty data folder.
+// server is the program in a process of its own: on an empty data folder, or a
+// node on a Redis.
 type server struct {
 	cmd  *exec.Cmd
 	dir  string
@@ -44,9 +45,39 @@ type server struct {
 	gone chan struct{}
 }
 
-// startServer starts the program with limits that let one address load it. The
-// caller stops it.
+// startServer starts the program on a data folder. The caller stops it.
 func startServer(ctx context.Context, s settings, name string) (*server, error) {
+	v, err := startNode(ctx, s, name, "")
+	if err != nil {
+		return nil, err
+	}
+	key, err := os.ReadFile(filepath.Join(v.dir, "data", "api-key"))
+	if err != nil {
+		v.stop()
+		return nil, err
+	}
+	v.key = strings.TrimSpace(string(key))
+	return v, nil
+}
+
+// flags configure the program, with limits that let one address load it. An
+// empty url means that it keeps its state in dir.
+func flags(dir, url string) []string {
+	f := []string{
+		"--mode", "production", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--log-level", "info",
+		"--set", "origins=" + origin, "--set", "conversation_url=" + origin + "/{conversation}", "--set", "auth.jwt_secret=" + secret,
+		"--set", "metrics.public=true", "--set", "log.format=json", "--set", "drain_delay=0s", "--set", "drain_spread=0s",
+		"--set", "limits.sockets_per_address=1000000", "--set", "limits.handshakes_per_second=100000",
+		"--set", "limits.frames_per_second=100000", "--set", "limits.queue=10000",
+	}
+	if url != "" {
+		f = append(f, "--set", "redis.url="+url)
+	}
+	return f
+}
+
+// startNode starts the program. The caller stops it.
+func startNode(ctx context.Context, s settings, name, url string) (*server, error) {
 	dir, err := os.MkdirTemp("", "caac-load-data-")
 	if err != nil {
 		return nil, err
@@ -60,13 +91,7 @@ func startServer(ctx context.Context, s settings, name string) (*server, error) 
 		}
 		env = append(env, profileVariable+"="+filepath.Join(s.profile, name+".pprof"))
 	}
-	v.cmd = exec.CommandContext(ctx, binary,
-		"--mode", "production", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--log-level", "info",
-		"--set", "origins="+origin, "--set", "conversation_url="+origin+"/{conversation}", "--set", "auth.jwt_secret="+secret,
-		"--set", "metrics.public=true", "--set", "log.format=json",
-		"--set", "limits.sockets_per_address=1000000", "--set", "limits.handshakes_per_second=100000",
-		"--set", "limits.frames_per_second=100000", "--set", "limits.queue=10000",
-	)
+	v.cmd = exec.CommandContext(ctx, binary, flags(dir, url)...)
 	v.cmd.Env = env
 	v.cmd.Cancel = func() error { return v.cmd.Process.Signal(syscall.SIGTERM) }
 	v.cmd.WaitDelay = 20 * time.Second
@@ -83,12 +108,12 @@ func startServer(ctx context.Context, s settings, name string) (*server, error) 
 		defer close(v.gone)
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
-			var line struct{ Msg, URL, Level string }
+			var line struct{ Msg, URL, Level, Path string }
 			json.Unmarshal(lines.Bytes(), &line)
 			if line.Msg == "listening" {
 				listening <- line.URL
 			}
-			if s.verbose || line.Level != "INFO" {
+			if s.verbose || line.Level != "INFO" && line.Path != "/readyz" {
 				fmt.Fprintf(os.Stderr, "  server: %s\n", lines.Bytes())
 			}
 		}
@@ -103,12 +128,6 @@ func startServer(ctx context.Context, s settings, name string) (*server, error) 
 		v.stop()
 		return nil, errors.New("the program did not listen within 20 s")
 	}
-	key, err := os.ReadFile(filepath.Join(dir, "data", "api-key"))
-	if err != nil {
-		v.stop()
-		return nil, err
-	}
-	v.key = strings.TrimSpace(string(key))
 	return v, nil
 }
 
@@ -163,24 +182,10 @@ type usage struct {
 
 func (v *server) usage() (usage, error) {
 	var u usage
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", v.cmd.Process.Pid))
-	if err != nil {
+	var err error
+	if u.cpu, u.rss, err = processUsage(v.cmd.Process.Pid); err != nil {
 		return u, err
 	}
-	// After the command, which may hold spaces: state is field 3, utime 14, stime 15, rss 24.
-	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	for _, i := range []int{14 - 3, 15 - 3} {
-		ticks, err := strconv.ParseInt(f[i], 10, 64)
-		if err != nil {
-			return u, err
-		}
-		u.cpu += time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100
-	}
-	pages, err := strconv.ParseInt(f[24-3], 10, 64)
-	if err != nil {
-		return u, err
-	}
-	u.rss = pages * int64(os.Getpagesize())
 	m, err := v.metrics()
 	if err != nil {
 		return u, err
@@ -189,6 +194,25 @@ func (v *server) usage() (usage, error) {
 	u.goroutines = int(m["go_goroutines"])
 	u.heap, u.stacks = int64(m["go_memstats_heap_inuse_bytes"]), int64(m["go_memstats_stack_inuse_bytes"])
 	return u, nil
+}
+
+// processUsage is the CPU a process has used, and its memory in bytes.
+func processUsage(pid int) (cpu time.Duration, rss int64, err error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	// After the command, which may hold spaces: state is field 3, utime 14, stime 15, rss 24.
+	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	for _, i := range []int{14 - 3, 15 - 3} {
+		ticks, err := strconv.ParseInt(f[i], 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		cpu += time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100
+	}
+	pages, err := strconv.ParseInt(f[24-3], 10, 64)
+	return cpu, pages * int64(os.Getpagesize()), err
 }
 
 // metrics reads the metrics that have no labels.
@@ -269,9 +293,16 @@ func (v *server) putAgents(ctx context.Context, n int) error {
 
 func agentID(i int) string { return "agent-" + strconv.Itoa(i) }
 
-// settled waits until nothing of a message is under way any more, and returns
-// how many of its deliveries came to which end.
+// settleWait is until after the deadline of what was just sent: before, what
+// pages acknowledged is kept in memory, and the store has yet to be told.
+const settleWait = 3400 * time.Millisecond
+
+// settled waits until nothing of a message just sent is under way any more, and
+// returns how many of its deliveries came to which end.
 func (v *server) settled(ctx context.Context, conversation, message string) (map[notify.End]int, error) {
+	if err := pause(ctx, settleWait); err != nil {
+		return nil, err
+	}
 	end := time.Now().Add(30 * time.Second)
 	for {
 		var trace struct {

@@ -27,25 +27,26 @@ func team(ctx context.Context, s settings, t *table) error {
 	}
 	const workers = 8
 	y := newTally(s.team, workers)
-	end, lost, err := openActive(v, s.team, 1, y)
+	nodes := []*server{v}
+	_, end, lost, err := openActive(nodes, 0, s.team, 1, y)
 	if err != nil {
 		return err
 	}
 	defer end()
-	p := &poster{v: v, y: y, workers: workers, assignment: func(int) string { return `"team":"all"` }}
+	p := &poster{nodes: nodes, y: y, workers: workers, assignment: func(int) string { return `"team":"all"` }}
 	before, err := v.usage()
 	if err != nil {
 		return err
 	}
 	frames := y.total.Load()
 	began := time.Now()
-	count, latencies, last, err := p.closed(ctx, s.length)
+	did, err := p.closed(ctx, s.length)
 	took := time.Since(began)
 	if err != nil {
 		return firstOf(lost, err)
 	}
 	read := y.total.Load() - frames
-	ends, err := v.settled(ctx, "c0", last)
+	ends, err := v.settled(ctx, p.conversation(0), did.last)
 	if err != nil {
 		return err
 	}
@@ -53,21 +54,20 @@ func team(ctx context.Context, s settings, t *table) error {
 	if err != nil {
 		return err
 	}
-	n := float64(count)
+	n := float64(did.count)
 	t.part(fmt.Sprintf("team of %d, each with an active page; POST → durable → every frame read, acknowledged, settled", s.team))
-	t.add(fmt.Sprintf("saturation, %d connections", workers), ">= 60/s", "%.1f messages/s (%d), p50 %s, p99 %s", n/took.Seconds(), count, ms(quantile(latencies, 0.5)), ms(quantile(latencies, 0.99)))
-	t.add("  frames read by pages", "", "%d = %d × %d", read, count, s.team)
+	t.add(fmt.Sprintf("saturation, %d connections", workers), ">= 60/s", "%.1f messages/s (%d), p50 %s, p99 %s", n/took.Seconds(), did.count, ms(quantile(did.latencies, 0.5)), ms(quantile(did.latencies, 0.99)))
+	t.add("  frames read by pages", "", "%d = %d × %d", read, did.count, s.team)
 	t.add("  ends of the last message", "", "%v", ends)
 	t.add("  CPU and allocations per message", "", "%.1f ms, %.0f allocations, %.0f kB", (after.cpu-before.cpu).Seconds()*1000/n, (after.mallocs-before.mallocs)/n, (after.allocated-before.allocated)/n/1000)
 	t.add("  CPU and allocations per member", "", "%.1f µs, %.1f allocations", (after.cpu-before.cpu).Seconds()*1e6/n/float64(s.team), (after.mallocs-before.mallocs)/n/float64(s.team))
 	const rate = 10
-	_, latencies, last, err = p.open(ctx, rate, s.length)
-	if err != nil {
+	if did, err = p.open(ctx, rate, s.length); err != nil {
 		return firstOf(lost, err)
 	}
-	if ends, err = v.settled(ctx, "c0", last); err != nil {
+	if ends, err = v.settled(ctx, p.conversation(0), did.last); err != nil {
 		return err
 	}
-	t.add(fmt.Sprintf("open loop, %d/s", rate), "", "p50 %s, p99 %s until the last of %d frames was read; ends of the last %v", ms(quantile(latencies, 0.5)), ms(quantile(latencies, 0.99)), s.team, ends)
+	t.add(fmt.Sprintf("open loop, %d/s", rate), "", "p50 %s, p99 %s until the last of %d frames was read; ends of the last %v", ms(quantile(did.latencies, 0.5)), ms(quantile(did.latencies, 0.99)), s.team, ends)
 	return nil
 }
