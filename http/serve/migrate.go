@@ -278,9 +278,7 @@ func deliveries(ctx context.Context, s hub.Store, ref notify.Ref) (any, error) {
 	records, err := s.Fanouts(ctx, ref)
 	var all []notify.Delivery
 	for _, f := range records {
-		for _, d := range f.Deliveries {
-			all = append(all, d)
-		}
+		all = append(all, f.Deliveries...)
 	}
 	slices.SortFunc(all, func(a, b notify.Delivery) int { return strings.Compare(a.ID, b.ID) })
 	return all, err

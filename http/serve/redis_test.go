@@ -222,10 +222,11 @@ func TestRedisInTroubleIsToldAndPassesWithoutARestart(t *testing.T) {
 		"away":          {(*redistest.Server).Kill, (*redistest.Server).Restart, "Redis"},
 		"frozen":        {(*redistest.Server).Freeze, (*redistest.Server).Thaw, "in time"},
 		"out of memory": {func(r *redistest.Server) { r.Config("maxmemory", "1") }, func(r *redistest.Server) { r.Config("maxmemory", "0") }, "out of memory"},
-		"read-only": {func(r *redistest.Server) { r.Client().SlaveOf(t.Context(), "127.0.0.1", "1") },
-			func(r *redistest.Server) { r.Client().SlaveOf(t.Context(), "NO", "ONE") }, "replica"},
+		"read-only": {func(r *redistest.Server) { r.Client().ReplicaOf(t.Context(), "127.0.0.1", "1") },
+			func(r *redistest.Server) { r.Client().ReplicaOf(t.Context(), "NO", "ONE") }, "replica"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := redistest.Start(t, redistest.Options{})
 			c := onRedis(t, r.URL(), nil)
 			initialise(t, c)
