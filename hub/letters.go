@@ -79,6 +79,7 @@ func (p *part) size() int {
 // letters to all, in pieces.
 type allLogins struct {
 	No     int64        `json:"no"`
+	Piece  int          `json:"piece,omitempty"` // from 0
 	Logins []loginPages `json:"logins"`
 	More   bool         `json:"more,omitempty"`
 }

@@ -105,6 +105,10 @@ func (h *Hub) toldBy(from string, t *tell) {
 		case !slices.Contains(t.Sockets, s.id):
 		case t.Counts != nil:
 			s.sendCounts(*t.Counts)
+		case len(t.Frame) == 0:
+		case t.Await != nil && time.Now().After(t.Await.Until):
+			// It has been decided again: shown now, it would ring twice.
+			h.peers.check([]*socket{s})
 		case t.Await != nil:
 			if slices.Contains(t.Await.Sockets, s.id) {
 				s.await(&flight{id: t.Await.Delivery, agent: t.Agent, device: s.device, channel: t.Await.Channel, until: t.Await.Until, home: from})
@@ -194,6 +198,10 @@ func (p *peers) called(from string, c *call) {
 		return
 	}
 	reply := func(err error) { p.send(from, part{Answer: answerOf(c.ID, err)}) }
+	if slices.ContainsFunc(c.agents(), func(id string) bool { return p.h.partitionOf(id).n != c.Partition }) || c.Fanout != nil && c.Fanout.Message == nil {
+		reply(errors.New("the call makes no sense"))
+		return
+	}
 	var o op
 	switch {
 	case c.Fanout != nil:
@@ -221,6 +229,19 @@ func (p *peers) called(from string, c *call) {
 		return
 	}
 	p.h.partitions[c.Partition].offer(o)
+}
+
+// agents are those whose partition must be the call's.
+func (c *call) agents() []string {
+	switch {
+	case c.Fanout != nil:
+		return c.Fanout.Recipients
+	case c.Read != nil:
+		return []string{c.Read.Agent}
+	case c.Withdraw != nil:
+		return []string{c.Withdraw.Agent}
+	}
+	return nil
 }
 
 // owned is an operation that belongs to the owner of its partition.

@@ -39,6 +39,7 @@ type peers struct {
 	bus Bus
 	id  string
 
+	hearing   sync.Mutex // held while a letter is taken, so that none is of a node being forgotten; before mu
 	mu        sync.Mutex
 	nodes     map[string]*peer
 	owners    []string // of each partition; "": not known
@@ -70,7 +71,9 @@ type peer struct {
 	ready    bool
 	watching bool
 	asked    time.Time // for a snapshot that has not come; zero: none is missing
-	pieces   []loginPages
+	pieces   []loginPages // of the snapshot
+	next     int          // its piece to come
+	of       int64        // its number
 }
 
 func newPeers(h *Hub, bus Bus, name string) *peers {
@@ -303,7 +306,10 @@ func (p *peers) watch(now time.Time) (changed bool) {
 	p.mu.Unlock()
 	for _, id := range gone {
 		p.h.log.Warn("node gone", "node", id)
-		p.lost(p.h.sockets.forget(id), string(notify.NodeLost))
+		p.hearing.Lock()
+		pages := p.h.sockets.forget(id)
+		p.hearing.Unlock()
+		p.lost(pages, string(notify.NodeLost))
 	}
 	if len(gone) > 0 {
 		// It may have written what it could not tell any more.
@@ -417,6 +423,7 @@ func (p *peers) broadcast(ctx context.Context, withBeat bool) {
 		p.no++
 		p.changes, p.events, p.tests, p.received = nil, nil, nil, nil
 		p.mu.Unlock()
+		p.no++ // or they would miss nothing
 		return
 	}
 	l.Changes, l.Events, l.Tests, l.Received = p.changes, p.events, p.tests, p.received
@@ -441,8 +448,8 @@ func (p *peers) broadcast(ctx context.Context, withBeat bool) {
 	for _, id := range asked {
 		s := allLogins{No: p.no, Logins: all}
 		for len(s.Logins) > maxLogins {
-			p.send(id, part{All: &allLogins{No: p.no, Logins: s.Logins[:maxLogins], More: true}})
-			s.Logins = s.Logins[maxLogins:]
+			p.send(id, part{All: &allLogins{No: p.no, Piece: s.Piece, Logins: s.Logins[:maxLogins], More: true}})
+			s.Logins, s.Piece = s.Logins[maxLogins:], s.Piece+1
 		}
 		p.send(id, part{All: &s})
 	}
@@ -475,12 +482,17 @@ func (p *peers) receive(data []byte) {
 	}
 	now := time.Now()
 	if l.From == p.id {
-		p.mu.Lock()
-		p.heardSelf = now
-		p.mu.Unlock()
+		if l.Beat != nil {
+			// A node that stood still hears first what it said before.
+			p.mu.Lock()
+			p.heardSelf = time.UnixMilli(l.Beat.At)
+			p.mu.Unlock()
+		}
 		return
 	}
-	if l.No > 0 {
+	p.hearing.Lock()
+	defer p.hearing.Unlock()
+	if l.No > 0 && l.From != "" {
 		p.heard(&l, now)
 	}
 	for i := range l.Parts {
@@ -499,6 +511,10 @@ func (p *peers) heard(l *letter, now time.Time) {
 		p.lost(p.h.sockets.forget(l.From), string(notify.NodeLost))
 		p.handOver(lost)
 		return
+	}
+	if n != nil && l.No <= n.no { // another node of the same name
+		p.lost(p.h.sockets.forget(l.From), string(notify.NodeLost))
+		n = nil
 	}
 	fresh := n == nil
 	if fresh {
@@ -539,8 +555,8 @@ func (p *peers) heard(l *letter, now time.Time) {
 		p.send(l.From, part{Ask: true})
 		if !fresh {
 			p.h.metrics.lettersMissed.Inc()
-			p.recheck()
 		}
+		p.recheck()
 	}
 	p.reread(l.Changes)
 	for _, e := range l.Events {
@@ -604,6 +620,14 @@ func (p *peers) took(from string, s *allLogins) {
 		p.mu.Unlock()
 		return
 	}
+	if s.Piece == 0 {
+		n.pieces, n.next, n.of = nil, 0, s.No
+	}
+	if s.Piece != n.next || s.No != n.of { // one before it was lost
+		p.mu.Unlock()
+		return
+	}
+	n.next++
 	n.pieces = append(n.pieces, s.Logins...)
 	if s.More {
 		p.mu.Unlock()
