@@ -58,6 +58,7 @@ type page struct {
 	conns   []*websocket.Conn // welcomed
 	alone   time.Time         // since when there is none; zero before the first
 	gaps    []time.Duration   // without any
+	moves   int               // to another node that took over from one that went
 	refused []string          // closes that ask not to come back
 	version int64
 	total   int
@@ -264,6 +265,9 @@ func (p *page) serve(ctx context.Context, work *sync.WaitGroup, conn *websocket.
 			next = p.open(ctx)
 		}
 	}
+	p.mu.Lock()
+	p.moves++
+	p.mu.Unlock()
 	work.Go(func() {
 		select {
 		case <-ended:

@@ -77,7 +77,7 @@ func forecast(random *rand.Rand, faults int) []fault {
 	}
 	var plan []fault
 	for range faults {
-		f := fault{after: min(time.Duration(random.ExpFloat64()*1.5*float64(time.Second)), 6*time.Second), node: random.IntN(nodes)}
+		f := fault{after: min(time.Duration(random.ExpFloat64()*2*float64(time.Second)), 6*time.Second), node: random.IntN(nodes)}
 		n := random.IntN(sum)
 		for _, x := range troubles {
 			if n -= x.weight; n < 0 {
