@@ -70,7 +70,7 @@ type peer struct {
 	no       int64 // of its last letter to all
 	ready    bool
 	watching bool
-	asked    time.Time // for a snapshot that has not come; zero: none is missing
+	asked    time.Time    // for a snapshot that has not come; zero: none is missing
 	pieces   []loginPages // of the snapshot
 	next     int          // its piece to come
 	of       int64        // its number
