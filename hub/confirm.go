@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -308,6 +309,9 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 		s.end(d, notify.Dropped, notify.LoggedOut)
 		return s.releaseHeld(ref, seq, d.Agent)
 	}
+	if read, err := s.readElsewhere(ref, seq, d); err != nil || read {
+		return err
+	}
 	s.instead(d, notify.DecideUnconfirmed(a, l))
 	p.h.metrics.decided(d.Decision)
 	s.folded = append(s.folded, d.ID)
@@ -317,7 +321,7 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 		if err != nil {
 			return err
 		}
-		if was.Channel == notify.Local {
+		if was.Channel == notify.Local && r.Taken == "" {
 			r.Until, r.at = time.Time{}, s.now // nothing rang
 		}
 		s.enqueue(r, ref, seq, d)
@@ -332,8 +336,30 @@ func (s *step) redecide(ref notify.Ref, seq int64, d *notify.Delivery, why strin
 	return nil
 }
 
+// readElsewhere ends a delivery whose message is not unread any more: what moved
+// the cursor, here before a crash or on another node, did not know its flight.
+func (s *step) readElsewhere(ref notify.Ref, seq int64, d *notify.Delivery) (bool, error) {
+	if s.p.flights[d.ID] != nil && s.p.h.peers.alone() {
+		return false, nil
+	}
+	u, err := s.p.h.store.Unread(s.ctx, d.Agent, math.MaxInt32)
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(u.Conversations, func(c notify.ConversationUnread) bool {
+		return c.Conversation == ref.Conversation && c.Cursor < seq
+	}) {
+		return false, nil
+	}
+	s.end(d, notify.Dropped, notify.Read)
+	return true, nil
+}
+
 // release has a held push sent.
 func (s *step) release(ref notify.Ref, seq int64, d *notify.Delivery) error {
+	if read, err := s.readElsewhere(ref, seq, d); err != nil || read {
+		return err
+	}
 	d.Held = false
 	r, err := s.ring(d.Agent, d.Device, ref.Conversation)
 	if err != nil {

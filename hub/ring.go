@@ -49,7 +49,7 @@ func (r *ring) changed() bool {
 		return !r.gone
 	}
 	return r.gone || !r.at.Equal(o.at) || r.attempt != o.attempt || !r.Until.Equal(o.Until) ||
-		r.Bare != o.Bare || r.Lost != o.Lost || r.Merged != o.Merged || !slices.Equal(r.Waiting, o.Waiting)
+		r.Bare != o.Bare || r.Lost != o.Lost || r.Taken != o.Taken || r.Merged != o.Merged || !slices.Equal(r.Waiting, o.Waiting)
 }
 
 type ringBody struct {
@@ -62,6 +62,7 @@ type ringBody struct {
 	Until        time.Time `json:"until,omitzero"`   // end of the burst window, once something rang
 	Bare         bool      `json:"bare,omitempty"`   // without preview: it was too large
 	Lost         bool      `json:"lost,omitempty"`   // the push service said that the subscription is gone
+	Taken        string    `json:"taken,omitempty"`  // by whom it is being sent, on many nodes; until at, or as long as the lease is kept
 }
 
 // waiting is a message that a ring will tell of.
@@ -236,7 +237,7 @@ func (s *step) endWaiting(r *ring, end notify.End, reason notify.Reason, keep fu
 
 // rest leaves a ring without anything waiting to its burst window, or deletes it.
 func (s *step) rest(r *ring) {
-	r.Merged, r.attempt, r.Bare, r.Lost = 0, 0, false, false
+	r.Merged, r.attempt, r.Bare, r.Lost, r.Taken = 0, 0, false, false, ""
 	r.gone = !r.Until.After(s.now)
 	r.at = r.Until
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"caac-hub/hub/notify"
@@ -65,7 +66,7 @@ func (p *partition) sendRing(ctx context.Context, key, agent, device string) {
 	}
 	out := take.out
 	pushed := &pushedOp{key: key, out: out}
-	letGo := p.keepLease(key)
+	letGo := p.keepLease(key, out)
 	pushed.sub, pushed.answer, pushed.err = p.h.sendPush(ctx, out)
 	letGo()
 	if pushed.err == nil {
@@ -76,15 +77,18 @@ func (p *partition) sendRing(ctx context.Context, key, agent, device string) {
 
 // keepLease keeps the ring covered while its push is under way: another node
 // would send it too.
-func (p *partition) keepLease(key string) (letGo func()) {
-	if p.h.peers.alone() {
+func (p *partition) keepLease(key string, out *outgoing) (letGo func()) {
+	if out.token == "" {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(p.h.storeCtx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for sleep(ctx, leaseFor/2); ctx.Err() == nil; sleep(ctx, leaseFor/2) {
-			if err := p.h.store.Lease(ctx, p.n, []string{key}, time.Now().Add(leaseFor)); err != nil && ctx.Err() == nil {
+		for sleep(ctx, leaseFor/2); ctx.Err() == nil && out.held(); sleep(ctx, leaseFor/2) {
+			until := time.Now().Add(leaseFor)
+			if err := p.h.store.Lease(ctx, p.n, []string{key}, until); err == nil {
+				out.until.Store(until.UnixNano())
+			} else if ctx.Err() == nil {
 				p.h.log.Warn("lease of a push under way not kept up", "error", err)
 			}
 		}
@@ -110,7 +114,18 @@ type outgoing struct {
 	bare          bool
 	accepted      time.Time // the newest message
 	expires       time.Time
+	token         string       // with which it was taken; empty where no other node could
+	until         atomic.Int64 // Unix ns: before, no other node takes it
 }
+
+// held reports whether no other node can have taken the ring meanwhile: this one
+// may have stood still.
+func (o *outgoing) held() bool {
+	return o.token == "" || time.Now().UnixNano() < o.until.Load()
+}
+
+// errTakenOver: another node may be sending the push.
+var errTakenOver = errors.New("this node stood still for too long")
 
 // takeOp checks a ring right before it is sent, and takes what it tells of.
 type takeOp struct {
@@ -161,6 +176,12 @@ func (o *takeOp) stage(s *step) error {
 	o.out = &outgoing{
 		agent: r.Agent, device: r.Device, conversation: r.Conversation,
 		waiting: slices.Clone(r.Waiting), merged: r.Merged, bare: r.Bare, accepted: msg.Accepted, expires: expires,
+	}
+	if !s.p.h.peers.alone() {
+		// Written at its revision: of two nodes, one takes it.
+		r.at, r.Taken = s.now.Add(leaseFor), newID()
+		o.out.token = r.Taken
+		o.out.until.Store(r.at.UnixNano())
 	}
 	return nil
 }
@@ -315,9 +336,15 @@ func (o *pushedOp) stage(s *step) error {
 		}
 		r.Until = s.now.Add(burstWindow)
 		r.Waiting = slices.DeleteFunc(r.Waiting, wasSent)
-		s.rest(r)
+		if r.Taken == o.out.token || len(r.Waiting) == 0 {
+			s.rest(r)
+		}
 		return nil
 	}
+	if r.Taken != o.out.token {
+		return nil // another node has it now
+	}
+	r.Taken = ""
 	if len(r.Waiting) == 0 {
 		s.rest(r) // read or withdrawn while it was under way
 		return nil

@@ -55,7 +55,7 @@ func (h *Hub) sendPush(ctx context.Context, out *outgoing) (sub notify.Subscript
 		Conversation: out.conversation, Message: lead.Message, Seq: lead.Seq,
 		Close: h.closed.take(a.ID, d.ID, show.Tag),
 	}
-	answer, err = h.send(ctx, d, show, data, time.Until(out.expires))
+	answer, err = h.send(ctx, d, show, data, time.Until(out.expires), out.held)
 	if err != nil || answer.Class != notify.AnswerAccepted {
 		h.closed.back(a.ID, d.ID, data.Close)
 	}
@@ -63,8 +63,9 @@ func (h *Hub) sendPush(ctx context.Context, out *outgoing) (sub notify.Subscript
 }
 
 // send sends one push to a device: badges of all its logins, a receipt's token,
-// and what it shows.
-func (h *Hub) send(ctx context.Context, d notify.Device, show wire.Show, data wire.PushData, ttl time.Duration) (notify.PushAnswer, error) {
+// and what it shows. held says, right before it leaves, whether it is still this
+// node's to send.
+func (h *Hub) send(ctx context.Context, d notify.Device, show wire.Show, data wire.PushData, ttl time.Duration, held func() bool) (notify.PushAnswer, error) {
 	badge := 0
 	for _, id := range d.Agents[:min(len(d.Agents), 8)] {
 		u, err := h.store.Unread(ctx, id, 1)
@@ -93,6 +94,9 @@ func (h *Hub) send(ctx context.Context, d notify.Device, show wire.Show, data wi
 	topic := show.Tag
 	if data.Kind == "test" {
 		topic = ""
+	}
+	if !held() {
+		return notify.PushAnswer{}, errTakenOver
 	}
 	answer := h.push.Send(ctx, *d.Subscription, notify.PushMessage{Payload: payload, Declarative: true, Topic: topic, TTL: max(ttl, time.Second)})
 	h.metrics.pushAnswers.WithLabelValues(answer.Host, string(answer.Class)).Inc()
