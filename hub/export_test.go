@@ -19,6 +19,31 @@ func (h *Hub) Sizes() map[string]int {
 	n["sockets' agents"] = len(h.sockets.agents)
 	n["sockets' addresses"] = len(h.sockets.remotes)
 	h.sockets.mu.Unlock()
+	h.sockets.mu.Lock()
+	n["logins moved"] = len(h.sockets.moved)
+	for _, pages := range h.sockets.away.agents {
+		n["pages away"] += len(pages)
+	}
+	for id, node := range h.sockets.away.nodes {
+		n["logins away"] += len(node.logins)
+		n["ended logins away"] += len(node.ended)
+		h.peers.mu.Lock()
+		if h.peers.nodes[id] == nil {
+			n["nodes away"]++
+		}
+		h.peers.mu.Unlock()
+	}
+	h.sockets.mu.Unlock()
+	h.peers.mu.Lock()
+	n["mail"] = len(h.peers.out)
+	n["asked"] = len(h.peers.asked)
+	for _, node := range h.peers.nodes {
+		n["pieces"] += len(node.pieces)
+	}
+	h.peers.mu.Unlock()
+	h.peers.calls.mu.Lock()
+	n["calls"] = len(h.peers.calls.waiting)
+	h.peers.calls.mu.Unlock()
 	h.lanes.mu.Lock()
 	n["lanes"] = len(h.lanes.hosts)
 	h.lanes.mu.Unlock()

@@ -38,6 +38,7 @@ type world struct {
 	node    []*node    // parallel to hubs
 	turning sync.Mutex // guards hub where time is real
 	drain   time.Duration
+	doubts  bool // what pages confirm may be lost
 	logs    *safeBuffer
 	store   hub.Store
 	push    *pushService
