@@ -34,6 +34,7 @@ func Run(t *testing.T, deploy func(t *testing.T) (next func() hub.Bus)) {
 		{"SenderMayReuseItsBuffer", reuse},
 		{"PublishedRightAfterJoinIsHeard", afterJoin},
 		{"LeaveEndsReceiveForGood", leave},
+		{"LeaveWaitsForTheReceiveUnderWay", underWay},
 		{"LeaveLeavesNoGoroutine", goroutines},
 		{"NodeJoinsAgain", joinAgain},
 		{"SlowReceiverLosesNothingThatItsQueueHolds", slow},
@@ -379,6 +380,33 @@ func blocked(t *testing.T, b hub.Bus, node string) (e *ear, resume func()) {
 		t.Fatal("the first message is not heard")
 	}
 	return e, resume
+}
+
+func underWay(t *testing.T, next func() hub.Bus) {
+	a, b := next(), next()
+	e, resume := blocked(t, b, "slow")
+	witness := join(t, b, "witness")
+	publish(t, a, "", "waiting")
+	witness.expect("waiting")
+	left := make(chan struct{})
+	go func() {
+		e.leave()
+		close(left)
+	}()
+	select {
+	case <-left:
+		t.Error("leave returned while receive was running")
+	case <-time.After(50 * time.Millisecond):
+	}
+	resume()
+	select {
+	case <-left:
+	case <-time.After(patience):
+		t.Fatal("leave does not return")
+	}
+	if n := len(e.heard); n != 1 {
+		t.Errorf("%d messages were received, want the one that was under way", n)
+	}
 }
 
 func slow(t *testing.T, next func() hub.Bus) {
