@@ -22,7 +22,7 @@ run: ## Run the demo on http://localhost:8080
 	$(GO) run .
 
 .PHONY: test
-test: deps check types ## Install what is missing, then check and test everything
+test: deps check types manifests ## Install what is missing, then check and test everything
 	$(GO) run ./test/report \
 		-run "-race -count=1 -timeout 10m -p 2 -tags $(TAGS) $(FIRST)" \
 		-run "-race -count=1 -timeout 12m -p 1 -tags $(TAGS) $(THEN)"
@@ -50,6 +50,10 @@ types: test/js/node_modules/.package-lock.json ## Check the types of the JavaScr
 test/js/node_modules/.package-lock.json: test/js/package.json test/js/package-lock.json
 	cd test/js && npm ci --no-audit --no-fund
 	@touch $@
+
+.PHONY: manifests
+manifests: ## Read deploy/ as Kubernetes and Compose would
+	cd deploy/schema && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: deps
 deps: ## Install what the tests need beyond Go (Debian, as root)

@@ -29,7 +29,7 @@ type Config struct {
 	PublicURL string `key:"public_url" help:"origin browsers reach the hub at; default in demo mode http://localhost with the port, in production the first origin" allowed:"https://host[:port] without a path; http:// for localhost only"`
 	DataDir   string `key:"data_dir" help:"folder of everything that must outlive the program; default under $XDG_STATE_HOME or ~/.local/state, on macOS ~/Library/Application Support" allowed:"an absolute path, or one relative to the working directory"`
 
-	Node string `key:"node" help:"what this node is called in its log, where redis.url is set; default the host name" allowed:"1 to 64 letters, digits, dots, hyphens and underscores"`
+	Node string `key:"node" help:"what this node is called in logs, where redis.url is set; default the host name" allowed:"1 to 64 letters, digits, dots, hyphens and underscores"`
 
 	Redis struct {
 		URL         string        `key:"redis.url" secret:"userinfo" help:"Redis that holds the state of all nodes of a deployment; empty: this is the only one, and its state is in data_dir" allowed:"redis://host:port/db, redis://sentinel:port/db?master_name=NAME&addr=sentinel:port for Sentinel, redis://node:port?addr=node:port for Cluster; rediss:// for TLS; not together with redis.url_file"`

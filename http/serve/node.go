@@ -100,6 +100,7 @@ func (n *node) open(ctx context.Context, o Options, code string) (err error) {
 		Ceiling:         notify.Preview(c.PreviewCeiling),
 		PageDuty:        c.PageDuty,
 		Bus:             n.state.bus,
+		Node:            c.Node,
 		DrainSpread:     max(c.DrainSpread, 1),
 		Limits: hub.Limits{
 			SocketsPerAgent:   c.Limits.SocketsPerAgent,

@@ -32,7 +32,8 @@ func (serveCmd) Run(ctx context.Context, w *world) error {
 	log := serve.NewLog(w.Stderr, c.Log.Level, c.Log.Format)
 	where := slog.String("data_dir", c.DataDir)
 	if c.Redis.URL != "" {
-		log = log.With("node", nodeName(c))
+		c.Node = nodeName(c)
+		log = log.With("node", c.Node)
 		where = slog.String("redis_prefix", c.Redis.Prefix)
 	}
 	p, err := serve.New(ctx, serve.Options{Config: c, Log: log, Version: w.Version})
