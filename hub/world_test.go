@@ -125,7 +125,7 @@ func (w *world) join() *node {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
-	n.hub, n.end = h, sync.OnceValue(func() error { cancel(); return <-done })
+	n.hub, n.end = h, func() error { cancel(); err := <-done; done <- err; return err }
 	w.hubs, w.node = append(w.hubs, h), append(w.node, n)
 	return n
 }
