@@ -24,8 +24,8 @@ run: ## Run the demo on http://localhost:8080
 .PHONY: test
 test: deps check types manifests ## Install what is missing, then check and test everything
 	$(GO) run ./test/report \
-		-run "-race -count=1 -timeout 10m -p 2 -tags $(TAGS) $(FIRST)" \
-		-run "-race -count=1 -timeout 12m -p 1 -tags $(TAGS) $(THEN)"
+		-run "-race -count=1 -timeout 20m -p 2 -tags $(TAGS) $(FIRST)" \
+		-run "-race -count=1 -timeout 20m -p 1 -tags $(TAGS) $(THEN)"
 
 .PHONY: test-go
 test-go: gofmt ## Check and test what needs Go alone

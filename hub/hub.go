@@ -149,7 +149,7 @@ func (l Limits) withDefaults() Limits {
 const drainTime = 4 * time.Second
 
 // Run works until ctx ends, then drains: pages are told to come back, pushes
-// under way and what waits in partitions are finished. It returns within 10 s
+// under way and what waits in partitions are finished. It returns within 15 s
 // and DrainSpread, and must be called once.
 func (h *Hub) Run(ctx context.Context) error {
 	var loops, partitions, bus sync.WaitGroup
@@ -209,8 +209,9 @@ func (s *socket) bye(retry time.Duration) {
 	s.send(encode(wire.Bye{Type: wire.TypeBye, Code: wire.CloseDrain, Reason: goingText, RetryMS: retry.Milliseconds()}))
 }
 
-// moveTime is how long pages get to move once all were told to.
-const moveTime = 2 * time.Second
+// moveTime is how long pages get to move once all were told to: one that is led
+// here again once or twice waits in between.
+const moveTime = 5 * time.Second
 
 // movePages has the pages open their sockets anew on other nodes, spread over
 // DrainSpread, before they close those here. Where there is no other node it
