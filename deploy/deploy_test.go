@@ -22,7 +22,7 @@ import (
 )
 
 // leave is how long hub.Run may take to end, beside the time it spreads pages over.
-const leave = 10 * time.Second
+const leave = 15 * time.Second
 
 func read(t *testing.T, path string) string {
 	t.Helper()
