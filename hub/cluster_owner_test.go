@@ -307,6 +307,37 @@ func TestHandedOverPartitionLosesNoAcknowledgement(t *testing.T) {
 	}
 }
 
+// A new owner does not take for unconfirmed what the one before is about to write.
+func TestOwnerHeardLateDecidesNothingAgain(t *testing.T) {
+	for after := 2000; after < 3000; after += 37 {
+		t.Run(fmt.Sprintf("after %d ms", after), func(t *testing.T) {
+			runShards(t, func(t *testing.T, w *world) {
+				w.agent(everyone...)
+				for _, id := range everyone {
+					w.on(0, id, "visible").subscribe()
+				}
+				w.wait(100 * time.Millisecond)
+				for _, id := range everyone {
+					messageIDs++
+					in := hub.MessageInput{ID: fmt.Sprintf("m%d", messageIDs), Kind: notify.Text, Text: "hello", Conversation: hub.ConversationInput{ID: "c" + id, Assignment: &hub.AssignmentInput{Agent: id}}}
+					if a := w.hub.Messages(t.Context(), []hub.MessageInput{in})[0]; a.Err != nil {
+						t.Fatal(a.Err)
+					}
+				}
+				w.wait(time.Duration(after) * time.Millisecond)
+				for n := range 3 {
+					w.lines.slow(3, n, 300*time.Millisecond)
+				}
+				w.join()
+				w.wait(6 * time.Second)
+				if n := len(w.push.take()); n > 0 {
+					t.Errorf("%d pushes for what was acknowledged", n)
+				}
+			})
+		})
+	}
+}
+
 func TestDrainMovesPagesAndEndsInTime(t *testing.T) {
 	runShards(t, func(t *testing.T, w *world) {
 		w.agent(everyone...)

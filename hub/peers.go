@@ -43,10 +43,12 @@ type peers struct {
 	mu        sync.Mutex
 	nodes     map[string]*peer
 	owners    []string // of each partition; "": not known
+	gained    []time.Time
 	ready     bool
 	leaving   bool
 	began     time.Time
 	heardSelf time.Time
+	hears     bool  // itself, since it joined
 	no        int64 // of the last letter to all
 	changes   []change
 	events    []Event
@@ -83,6 +85,7 @@ func newPeers(h *Hub, bus Bus, name string) *peers {
 		calls: calls{waiting: map[int64]chan *answer{}}, checks: make(chan []*socket, 64),
 	}
 	p.owners = make([]string, h.store.Partitions())
+	p.gained = make([]time.Time, len(p.owners))
 	if bus == nil {
 		p.ready = true
 	} else {
@@ -132,6 +135,20 @@ func (p *peers) owner(partition int) string {
 
 func (p *peers) owns(partition int) bool { return p.owner(partition) == p.id }
 
+// handTime is how long the owner before gets to write what it keeps in memory:
+// a delivery that it knows to be confirmed is not to be decided again.
+const handTime = 3 * time.Second
+
+// justGained reports whether this node owns a partition since less than handTime.
+func (p *peers) justGained(partition int) bool {
+	if p.alone() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.owners[partition] == p.id && time.Since(p.gained[partition]) < handTime
+}
+
 // split returns the partitions this node owns, and the others.
 func (p *peers) split() (mine, others []int) {
 	p.mu.Lock()
@@ -169,8 +186,11 @@ func (p *peers) ownLocked() (lost []int) {
 		if !p.ready && p.bus != nil {
 			best = "" // what it knows of the others may be wrong
 		}
-		if p.owners[n] == p.id && best != p.id {
+		switch {
+		case p.owners[n] == p.id && best != p.id:
 			lost = append(lost, n)
+		case p.owners[n] != p.id && best == p.id:
+			p.gained[n] = time.Now()
 		}
 		p.owners[n] = best
 	}
@@ -231,7 +251,7 @@ func sleep(ctx context.Context, d time.Duration) {
 func (p *peers) joined() {
 	p.mu.Lock()
 	now := time.Now()
-	p.began, p.heardSelf = now, now
+	p.began, p.heardSelf, p.hears = now, now, false
 	p.mu.Unlock()
 	poke(p.hurry)
 }
@@ -299,7 +319,7 @@ func (p *peers) watch(now time.Time) (changed bool) {
 		poke(p.deaf)
 	} else if !p.ready && !p.began.IsZero() {
 		heard := now.Sub(p.began)
-		p.ready = heard >= listenTime && !missing || heard >= deafAfter
+		p.ready = p.hears && (heard >= listenTime && !missing || heard >= deafAfter)
 		changed = p.ready
 	}
 	lost := p.ownLocked()
@@ -485,7 +505,7 @@ func (p *peers) receive(data []byte) {
 		if l.Beat != nil {
 			// A node that stood still hears first what it said before.
 			p.mu.Lock()
-			p.heardSelf = time.UnixMilli(l.Beat.At)
+			p.heardSelf, p.hears = time.UnixMilli(l.Beat.At), true
 			p.mu.Unlock()
 		}
 		return
