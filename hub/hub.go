@@ -86,6 +86,8 @@ type Hub struct {
 	closed     *closedTags
 	tests      *pushTests
 	watch      watchers
+	reachable  reachCache
+	unheard    unheard
 	flush      struct {
 		mu      sync.Mutex
 		sockets []*socket
@@ -116,7 +118,7 @@ func New(o Options) (*Hub, error) {
 		ceiling: o.Ceiling, pageDuty: o.PageDuty,
 		dir: newDirectory(o.Store), sockets: newRegistry(), ended: make(chan struct{}),
 		drainSpread: cmp.Or(o.DrainSpread, 5*time.Second), closed: &closedTags{agents: map[string][]closedTag{}}, tests: &pushTests{byID: map[string]*pushTest{}},
-		watch: watchers{all: map[chan Event]struct{}{}},
+		watch: watchers{all: map[chan Event]struct{}{}}, unheard: unheard{devices: map[string]*silence{}},
 	}
 	h.base, h.cut = context.WithCancel(context.Background())
 	h.storeCtx, h.cutStore = context.WithCancel(context.Background())
@@ -162,7 +164,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	for _, loop := range []func(context.Context){h.watchSockets, h.checkLoop} {
 		loops.Go(func() { loop(moving) })
 	}
-	for _, loop := range []func(context.Context){h.workLoop, h.sweepLoop} {
+	for _, loop := range []func(context.Context){h.workLoop, h.sweepLoop, h.unheardLoop} {
 		loops.Go(func() { loop(ctx) })
 	}
 	h.running.Store(true)

@@ -98,6 +98,8 @@ var (
 	overdueDesc  = prometheus.NewDesc("caac_due_oldest_seconds", "Age of the oldest overdue work, by kind.", []string{"kind"}, nil)
 	nodesDesc    = prometheus.NewDesc("caac_nodes", "Nodes of the deployment that this one knows of, itself among them.", nil, nil)
 	ownedDesc    = prometheus.NewDesc("caac_partitions_owned", "Partitions this node owns.", nil, nil)
+	onDutyDesc   = prometheus.NewDesc("caac_on_duty", "Agents on duty.", nil, nil)
+	unreachDesc  = prometheus.NewDesc("caac_on_duty_unreachable", "Agents on duty whom no message would reach now, by cause.", []string{"cause"}, nil)
 	laneDesc     = prometheus.NewDesc("caac_push_waiting", "Pushes that wait for their host's lane.", []string{"host"}, nil)
 	allPresences = []notify.Presence{notify.Hidden, notify.Visible, notify.Active}
 	allKinds     = []notify.DueKind{notify.DueFanout, notify.DueAssign, notify.DueAnswered, notify.DueDeadline, notify.DueRing, notify.DueSend}
@@ -110,6 +112,8 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- laneDesc
 	ch <- nodesDesc
 	ch <- ownedDesc
+	ch <- onDutyDesc
+	ch <- unreachDesc
 }
 
 func (g *gauges) Collect(ch chan<- prometheus.Metric) {
@@ -128,6 +132,12 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(g.h.base, 2*time.Second)
 	defer cancel()
+	if sum, err := g.h.ReachSummary(ctx); err == nil {
+		ch <- prometheus.MustNewConstMetric(onDutyDesc, prometheus.GaugeValue, float64(sum.OnDuty))
+		for c, n := range sum.Unreachable {
+			gauge(unreachDesc, float64(n), string(c))
+		}
+	}
 	pending, err := g.h.store.Pending(ctx, time.Now())
 	if err != nil {
 		return

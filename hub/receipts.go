@@ -38,6 +38,7 @@ func (h *Hub) Receipt(ctx context.Context, r wire.Receipt) error {
 		return invalid("event", "event is %q; allowed are displayed, clicked, dismissed", r.Event)
 	}
 	h.metrics.receipts.WithLabelValues(r.Kind, r.Event).Inc()
+	h.receiptCame(ctx, r.Device, r.Generation)
 	if r.Kind == "test" {
 		if kind == notify.EventDisplayed {
 			h.tests.received(h, r.ID)

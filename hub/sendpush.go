@@ -58,7 +58,9 @@ func (h *Hub) sendPush(ctx context.Context, out *outgoing) (sub notify.Subscript
 	answer, err = h.send(ctx, d, show, data, time.Until(out.expires), out.held)
 	if err != nil || answer.Class != notify.AnswerAccepted {
 		h.closed.back(a.ID, d.ID, data.Close)
+		return sub, answer, err
 	}
+	h.unheard.sent(d.ID, sub.Generation, sentRef{msg.Ref(), h.partitionOf(a.ID).n, lead.Delivery}, time.Now())
 	return sub, answer, err
 }
 

@@ -49,18 +49,22 @@ func (h *Hub) agentInfo(ctx context.Context, a notify.Agent) (AgentInfo, error) 
 	for _, l := range a.Logins {
 		d := snap.devices[l.Device]
 		_, v, _ := snap.login(a.ID, l.Device)
-		li := LoginInfo{
-			Agent: a.ID, Device: l.Device, Code: deviceCode(l.Device), Label: d.Label, Platform: d.Platform,
-			Place: l.Place, Since: l.Since, Seen: l.Seen, Presence: v.Presence(), Sockets: len(v.Sockets), Settings: deviceSettings(d),
-		}
-		for _, s := range v.Sockets {
-			if s.Presence == notify.Active {
-				li.Viewing = s.Viewing
-			}
-		}
-		info.Logins = append(info.Logins, li)
+		info.Logins = append(info.Logins, loginInfo(a.ID, l, d, v))
 	}
 	return info, nil
+}
+
+func loginInfo(agent string, l notify.Login, d notify.Device, v notify.LoginView) LoginInfo {
+	li := LoginInfo{
+		Agent: agent, Device: l.Device, Code: deviceCode(l.Device), Label: d.Label, Platform: d.Platform,
+		Place: l.Place, Since: l.Since, Seen: l.Seen, Presence: v.Presence(), Sockets: len(v.Sockets), Settings: deviceSettings(d),
+	}
+	for _, s := range v.Sockets {
+		if s.Presence == notify.Active {
+			li.Viewing = s.Viewing
+		}
+	}
+	return li
 }
 
 // Team shows one team.

@@ -82,6 +82,7 @@ type Device struct {
 	Subscription *Subscription `json:"subscription,omitempty"`
 	Generation   int64         `json:"generation,omitempty"`  // grows with every subscription bound to the device
 	Resubscribe  bool          `json:"resubscribe,omitempty"` // the push service refused the key it was made for
+	Unheard      int64         `json:"unheard,omitempty"`     // the generation whose last accepted pushes brought no receipt
 	Agents       []string      `json:"agents,omitempty"`      // agents logged in, sorted
 	Created      time.Time     `json:"created"`
 	Seen         time.Time     `json:"seen"`

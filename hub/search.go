@@ -1,0 +1,180 @@
+package hub
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"caac-hub/hub/notify"
+)
+
+// Bounds of one search. What a store has no index for is looked at message by
+// message, the newest first.
+const (
+	searchMessages = 2000
+	searchTime     = 3 * time.Second
+	searchChunk    = 200
+	maxChunk       = 500
+	searchNamed    = 2000 // devices and agents that are told by name
+)
+
+// Search selects traces, newest first. Empty members select all.
+type Search struct {
+	notify.TraceFilter // Limit is how many traces are wanted
+
+	// A delivery must have all of Agent, Device and Reason.
+	Agent  string
+	Device string        // a device's id, or its code with or without the hyphen
+	Reason notify.Reason // of the decision, of the one before it, or of the end
+
+	Team          string // the message was assigned to
+	ReachedNobody bool
+
+	Text  bool // with the messages' text
+	Names bool // with the names of agents and devices
+}
+
+// Found is what a search found.
+type Found struct {
+	Traces []Trace
+	Looked int // messages looked at
+	// Before is where to go on: what is older was not looked at. Zero: there is
+	// nothing older.
+	Before  time.Time
+	Agents  map[string]string     // names by id, where asked for
+	Devices map[string]DeviceName // by id, where asked for
+}
+
+// DeviceName is what a device is told by.
+type DeviceName struct {
+	Code     string `json:"code"`
+	Label    string `json:"label,omitempty"`
+	Platform string `json:"platform,omitempty"`
+}
+
+// Search finds traces. It looks at no more than 2,000 messages and for no longer
+// than 3 s, and says how far it came. Messages accepted at the same time are
+// answered together, even where they are more than wanted.
+func (h *Hub) Search(ctx context.Context, q Search) (Found, error) {
+	out := Found{Traces: []Trace{}}
+	device := deviceMatcher(q.Device)
+	f, end := q.TraceFilter, time.Now().Add(searchTime)
+	f.Limit = searchChunk
+	for {
+		ms, err := h.store.Messages(ctx, f)
+		if err != nil {
+			return out, err
+		}
+		more := len(ms) == f.Limit
+		if more {
+			if ms = withoutLastTime(ms); len(ms) == f.Limit && f.Limit < maxChunk {
+				f.Limit = maxChunk
+				continue
+			}
+			f.Limit = searchChunk
+		}
+		for i := range ms {
+			m := &ms[i]
+			edge := out.Looked > 0 && !m.Accepted.Equal(f.Before)
+			if edge && (len(out.Traces) >= q.Limit || out.Looked >= searchMessages || time.Now().After(end)) {
+				out.Before = f.Before
+				return h.named(ctx, q, out)
+			}
+			f.Before = m.Accepted
+			out.Looked++
+			if q.Team != "" && m.Assignment.Team != q.Team {
+				continue
+			}
+			t, err := h.traceOf(ctx, *m, q.Text)
+			if err != nil {
+				return out, err
+			}
+			if q.selects(&t, device) {
+				out.Traces = append(out.Traces, t)
+			}
+		}
+		if !more {
+			return h.named(ctx, q, out)
+		}
+	}
+}
+
+// withoutLastTime leaves out the messages of the oldest time, of which there may
+// be more, unless there is no other.
+func withoutLastTime(ms []notify.Message) []notify.Message {
+	last := ms[len(ms)-1].Accepted
+	i := slices.IndexFunc(ms, func(m notify.Message) bool { return m.Accepted.Equal(last) })
+	if i == 0 {
+		return ms
+	}
+	return ms[:i]
+}
+
+func (q *Search) selects(t *Trace, device func(id string) bool) bool {
+	if q.ReachedNobody && !t.ReachedNobody {
+		return false
+	}
+	if q.Agent == "" && q.Device == "" && q.Reason == "" {
+		return true
+	}
+	return slices.ContainsFunc(t.Deliveries, func(d notify.Delivery) bool {
+		return (q.Agent == "" || d.Agent == q.Agent) && device(d.Device) &&
+			(q.Reason == "" || d.Reason == q.Reason || d.EndReason == q.Reason || d.First != nil && d.First.Reason == q.Reason)
+	})
+}
+
+// deviceMatcher reports of device ids whether they are meant by an id or a code.
+func deviceMatcher(idOrCode string) func(id string) bool {
+	if idOrCode == "" {
+		return func(string) bool { return true }
+	}
+	code := strings.ToUpper(strings.ReplaceAll(strings.TrimSpace(idOrCode), "-", ""))
+	known := map[string]bool{"": false}
+	return func(id string) bool {
+		is, ok := known[id]
+		if !ok {
+			is = id == idOrCode || strings.ReplaceAll(deviceCode(id), "-", "") == code
+			known[id] = is
+		}
+		return is
+	}
+}
+
+// named adds the names of agents and devices, where asked for.
+func (h *Hub) named(ctx context.Context, q Search, out Found) (Found, error) {
+	if !q.Names {
+		return out, nil
+	}
+	var agents, devices []string
+	for _, t := range out.Traces {
+		agents = append(agents, t.Message.Assignment.Agent)
+		for _, d := range t.Deliveries {
+			agents, devices = append(agents, d.Agent), append(devices, d.Device)
+		}
+	}
+	out.Agents, out.Devices = map[string]string{}, map[string]DeviceName{}
+	as, err := h.dir.agentsOf(ctx, onceEach(agents))
+	if err != nil {
+		return out, err
+	}
+	for _, a := range as {
+		out.Agents[a.ID] = cmp.Or(a.Name, a.ID)
+	}
+	ds, err := h.dir.devicesOf(ctx, onceEach(devices))
+	if err != nil {
+		return out, err
+	}
+	for _, d := range ds {
+		out.Devices[d.ID] = DeviceName{Code: deviceCode(d.ID), Label: d.Label, Platform: d.Platform}
+	}
+	return out, nil
+}
+
+// onceEach returns at most searchNamed of the ids, each once.
+func onceEach(ids []string) []string {
+	slices.Sort(ids)
+	ids = slices.DeleteFunc(slices.Compact(ids), func(id string) bool { return id == "" })
+	return ids[:min(len(ids), searchNamed)]
+}
