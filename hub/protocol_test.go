@@ -47,7 +47,8 @@ func hello(agent string, change ...func(*wire.Client)) wire.Client {
 	return f
 }
 
-func TestSilentSocketIsClosedAfterFiveSeconds(t *testing.T) {
+// A node that stood still finds the hello of a good page too late.
+func TestSilentSocketIsClosedAfterFiveSecondsAndMayComeBack(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		p := &page{w: w, t: t, done: make(chan struct{}), conn: w.dial()}
 		go p.read()
@@ -55,6 +56,9 @@ func TestSilentSocketIsClosedAfterFiveSeconds(t *testing.T) {
 		p.closedWith(7*time.Second, wire.CloseNoHello)
 		if d := time.Since(began); d < 5*time.Second || d > 6*time.Second {
 			t.Errorf("closed after %s, want 5 s", d)
+		}
+		if wire.CloseNoHello >= 4500 {
+			t.Errorf("code %d tells the page to stay away", wire.CloseNoHello)
 		}
 	})
 }
@@ -64,7 +68,7 @@ func TestFirstFrameMustBeAGoodHello(t *testing.T) {
 		frame any
 		code  int
 	}{
-		"another frame":          {wire.Client{Type: wire.TypeRefresh}, wire.CloseNoHello},
+		"another frame":          {wire.Client{Type: wire.TypeRefresh}, wire.CloseBadFrame},
 		"no token":               {hello(""), wire.CloseBadToken},
 		"a bad token":            {hello("bad"), wire.CloseBadToken},
 		"an unknown agent":       {hello("nobody"), wire.CloseBadToken},

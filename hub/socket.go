@@ -101,7 +101,7 @@ func (s *socket) greet() bool {
 	ctx, cancel := context.WithTimeout(h.base, helloTimeout)
 	defer cancel()
 	if f.Type != wire.TypeHello {
-		s.refuse(wire.CloseNoHello, "the first frame must be hello")
+		s.refuse(wire.CloseBadFrame, "the first frame must be hello")
 		h.metrics.refused("hello")
 		return false
 	}

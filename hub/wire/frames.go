@@ -220,11 +220,11 @@ const (
 	CloseSlow        = 4001 // the page did not read
 	CloseTokenEnded  = 4002 // get a new token and come back
 	CloseUnavailable = 4003 // the store is unavailable
+	CloseNoHello     = 4004 // no hello was read within 5 s: page, line or node may have stood still
 	CloseTooMany     = 4029 // too many handshakes or frames; come back later
 	CloseBadFrame    = 4500 // not a frame of this protocol
 	CloseBadToken    = 4501 // the token is not good
 	CloseLoggedOut   = 4502 // the login ended: logout, forgotten, revoked, another agent in this place
 	CloseTooManyTabs = 4503 // over the limit of sockets of the agent or address
-	CloseNoHello     = 4504 // no hello within 5 s
 	CloseForeign     = 4505 // the token names another agent
 )
