@@ -58,14 +58,14 @@ func (o *fanoutOp) stage(s *step) error {
 	if o.finished != nil {
 		finished := *o.finished
 		if o.replay {
-			stored, err := h.store.Due(s.ctx, p.n, []string{finished.Key})
+			stored, err := s.dueOf(finished.Key)
 			if err != nil {
 				return err
 			}
-			if len(stored) == 0 {
+			if stored == nil {
 				return nil
 			}
-			finished.Rev = stored[0].Rev
+			finished.Rev = stored.Rev
 		}
 		s.batch.Done = append(s.batch.Done, finished)
 	}
@@ -135,6 +135,9 @@ func (o *fanoutOp) stage(s *step) error {
 		}
 		rec.Deliveries = append(rec.Deliveries, d)
 	}
+	if err := s.want(wants{due: ringKeys(rec.Deliveries[base:], ref.Conversation)}); err != nil {
+		return err
+	}
 	for i := base; i < len(rec.Deliveries); i++ {
 		d := &rec.Deliveries[i]
 		_, v, _ := snap.login(d.Agent, d.Device)
@@ -194,6 +197,16 @@ func (o *fanoutOp) stage(s *step) error {
 		s.send(o.msg, frames, snap, 1)
 	})
 	return nil
+}
+
+// ringKeys are the keys of the rings that deliveries may wait in.
+func ringKeys(ds []notify.Delivery, conversation string) (keys []string) {
+	for i := range ds {
+		if d := &ds[i]; d.Channel == notify.Local || d.Channel == notify.Push && !d.Held {
+			keys = append(keys, dueKey(notify.DueRing, d.Agent, d.Device, conversation))
+		}
+	}
+	return keys
 }
 
 // frame is a notify frame to be sent for a delivery.

@@ -154,6 +154,9 @@ func (p *partition) try(ops []op) error {
 		clear(p.records)
 	}
 	s := &step{p: p, ctx: ctx, now: time.Now(), records: map[notify.Ref]*notify.Fanout{}, rings: map[string]*ring{}, fresh: map[string]bool{}, had: map[string]bool{}, cleared: map[string]bool{}, settled: map[notify.Ref]bool{}}
+	if err := s.readAhead(ops); err != nil {
+		return err
+	}
 	for _, o := range ops {
 		if err := o.stage(s); err != nil {
 			return err
@@ -175,6 +178,7 @@ type step struct {
 	ctx     context.Context
 	now     time.Time
 	batch   notify.Batch
+	ahead   ahead
 	records map[notify.Ref]*notify.Fanout
 	rings   map[string]*ring
 	folded  []string            // deliveries whose flights ended with this step
@@ -228,7 +232,7 @@ func (s *step) record(ref notify.Ref) (*notify.Fanout, error) {
 func (s *step) stored(ref notify.Ref) (notify.Fanout, error) {
 	known, ok := s.p.records[ref]
 	if !ok {
-		return s.p.h.store.Fanout(s.ctx, s.p.n, ref)
+		return s.recordOf(ref)
 	}
 	f := *known
 	f.Deliveries = slices.Clone(known.Deliveries)
@@ -242,7 +246,7 @@ func (s *step) peek(ref notify.Ref, id string) (*notify.Delivery, error) {
 		f, ok = s.p.records[ref]
 	}
 	if !ok {
-		stored, err := s.p.h.store.Fanout(s.ctx, s.p.n, ref)
+		stored, err := s.recordOf(ref)
 		if errors.Is(err, notify.ErrNotFound) {
 			return nil, nil
 		}

@@ -124,13 +124,13 @@ func (s *step) ringByKey(key string) (*ring, error) {
 		*r = *known
 		r.Waiting, r.stored = slices.Clone(known.Waiting), known
 	} else {
-		stored, err := s.p.h.store.Due(s.ctx, s.p.n, []string{key})
+		stored, err := s.dueOf(key)
 		if err != nil {
 			return nil, err
 		}
-		if len(stored) == 1 {
-			r.at, r.attempt, r.rev, r.gone = stored[0].At, stored[0].Attempt, stored[0].Rev, false
-			if err := json.Unmarshal(stored[0].Body, &r.ringBody); err != nil {
+		if stored != nil {
+			r.at, r.attempt, r.rev, r.gone = stored.At, stored.Attempt, stored.Rev, false
+			if err := json.Unmarshal(stored.Body, &r.ringBody); err != nil {
 				return nil, fmt.Errorf("ring %s: %w", key, err)
 			}
 			was := *r
@@ -151,9 +151,16 @@ func (s *step) ringsOf(agent, conversation string) ([]*ring, error) {
 	} else if e != nil {
 		return nil, err
 	}
+	keys := make([]string, len(a.Logins))
+	for i, l := range a.Logins {
+		keys[i] = dueKey(notify.DueRing, agent, l.Device, conversation)
+	}
+	if err := s.want(wants{due: slices.Clone(keys)}); err != nil {
+		return nil, err
+	}
 	var out []*ring
-	for _, l := range a.Logins {
-		r, err := s.ringByKey(dueKey(notify.DueRing, agent, l.Device, conversation))
+	for _, key := range keys {
+		r, err := s.ringByKey(key)
 		if err != nil {
 			return nil, err
 		}

@@ -44,21 +44,22 @@ func (o *ringOp) stage(s *step) error {
 		return nil
 	}
 	key, agent, device, team, partition := o.key, r.Agent, r.Device, r.Team, p
+	newest := r.ref(r.Waiting[newest(r.Waiting)])
 	s.then(func(notify.Result) {
 		if p.sending[key] {
 			return
 		}
 		p.sending[key] = true
 		host := p.h.pushHost(device)
-		p.h.lanes.submit(host, team, func(ctx context.Context) { partition.sendRing(ctx, key, agent, device) })
+		p.h.lanes.submit(host, team, func(ctx context.Context) { partition.sendRing(ctx, key, agent, device, newest) })
 	})
 	return nil
 }
 
 // sendRing runs in a lane: it takes what the ring has to tell now, sends it, and
-// reports the answer.
-func (p *partition) sendRing(ctx context.Context, key, agent, device string) {
-	take := &takeOp{key: key, opResult: awaited()}
+// reports the answer. newest is the newest message it told of a moment ago.
+func (p *partition) sendRing(ctx context.Context, key, agent, device string, newest notify.Ref) {
+	take := &takeOp{key: key, newest: newest, opResult: awaited()}
 	p.post(take)
 	if err := take.wait(p.h.storeCtx); err != nil || take.out == nil {
 		p.post(&idleOp{key})
@@ -130,8 +131,9 @@ var errTakenOver = errors.New("this node stood still for too long")
 // takeOp checks a ring right before it is sent, and takes what it tells of.
 type takeOp struct {
 	opResult
-	key string
-	out *outgoing
+	key    string
+	newest notify.Ref // the message it will most likely need
+	out    *outgoing
 }
 
 func (o *takeOp) stage(s *step) error {
@@ -156,7 +158,7 @@ func (o *takeOp) stage(s *step) error {
 			return s.endWaiting(r, notify.Dropped, reason, nil)
 		}
 	}
-	msg, err := s.p.h.store.Message(s.ctx, r.ref(r.Waiting[newest(r.Waiting)]))
+	msg, err := s.messageOf(r.ref(r.Waiting[newest(r.Waiting)]))
 	if errors.Is(err, notify.ErrNotFound) {
 		return s.endWaiting(r, notify.Expired, notify.PushExpired, nil)
 	}
