@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"caac-hub/hub/redisconn"
 	"caac-hub/push"
@@ -106,6 +107,12 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 		} else {
 			f.Close()
 		}
+	}
+	if strings.ContainsFunc(c.Auth.SupportRole, unicode.IsSpace) {
+		bad("auth.support_role", "%.100q has spaces", c.Auth.SupportRole)
+	}
+	if c.Auth.SupportClaim == "" && c.Auth.SupportRole != "" {
+		bad("auth.support_claim", "is empty, and auth.support_role is not")
 	}
 	lasting("auth.leeway", c.Auth.Leeway, 0, time.Minute)
 	if c.Auth.JWKSURL != "" {

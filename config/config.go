@@ -52,6 +52,9 @@ type Config struct {
 		Leeway        time.Duration `key:"auth.leeway" help:"how far the clocks of hub and token maker may differ" allowed:"a duration from 0s to 1m"`
 		Issuer        string        `key:"auth.issuer" help:"the iss agent tokens must carry; empty: any" allowed:"text"`
 		Audience      string        `key:"auth.audience" help:"the aud agent tokens must carry; empty: any" allowed:"text"`
+		SupportRole   string        `key:"auth.support_role" help:"role that lets an agent token see what happened to everybody's messages; empty: no token" allowed:"text without spaces"`
+		SupportClaim  string        `key:"auth.support_claim" help:"claim of agent tokens that names roles" allowed:"a claim whose value is a list of texts, or words separated by spaces as in scope"`
+		SupportText   bool          `key:"auth.support_text" help:"that role also sees the messages' text, while it is kept; default true in demo mode" allowed:"true or false"`
 	}
 
 	Origins         []string `key:"origins" help:"origins of the pages that may connect; in demo mode the hub's own is always one" allowed:"a list of https://host[:port] without a path; http:// for localhost only"`
@@ -109,6 +112,9 @@ func Default(mode Mode, stateDir string) Config {
 	c.Log.Level = "info"
 	c.Log.Format = "auto"
 	c.Auth.Leeway = 30 * time.Second
+	c.Auth.SupportRole = "support"
+	c.Auth.SupportClaim = "roles"
+	c.Auth.SupportText = mode == Demo
 	c.PreviewCeiling = "full"
 	c.PageDuty = mode == Demo
 	c.VAPID.Subject = "mailto:operator@example.com"

@@ -114,7 +114,7 @@ func TestMessageIsAcceptedOnceAndContradictionsAreConflicts(t *testing.T) {
 	}
 	var list traceList
 	w.must(200, "GET", "/v1/traces?conversation=c1&limit=1", "").into(t, &list)
-	if len(list.Traces) != 1 || list.Before == nil {
+	if len(list.Traces) != 1 || list.Before != nil || list.Looked != 1 {
 		t.Errorf("list %+v", list)
 	}
 	w.must(200, "GET", "/v1/traces?message=m1&before=2100-01-01T00:00:00Z", "")

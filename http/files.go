@@ -41,7 +41,8 @@ type file struct {
 // files are the static files by the path of their URL.
 type files map[string]file
 
-// newFiles reads the files once. Those of the demo are left out without it.
+// newFiles reads the files once. Those of the demo are left out without it, but
+// for the style and the icon that support's page shares.
 // public is the origin that a worker posts its receipts to, wherever it was
 // installed.
 func newFiles(fsys fs.FS, demo bool, public string) (files, error) {
@@ -54,7 +55,7 @@ func newFiles(fsys fs.FS, demo bool, public string) (files, error) {
 			return err
 		}
 		kind, ok := types[path.Ext(name)]
-		if !ok || strings.HasPrefix(name, "demo/") && !demo {
+		if !ok || strings.HasPrefix(name, "demo/") && !demo && name != "demo/base.css" && name != "demo/icon.svg" {
 			return nil
 		}
 		b, err := fs.ReadFile(fsys, name)

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"caac-hub/http/problem"
 	"caac-hub/hub"
-	"caac-hub/hub/notify"
 )
 
 func (s *Server) putConversation(c echo.Context) error {
@@ -146,76 +144,6 @@ func (r *rawItems) UnmarshalJSON(b []byte) error {
 		*r = append(*r, one)
 	}
 	return nil
-}
-
-type traceList struct {
-	Traces []hub.Trace `json:"traces"`
-	Before *time.Time  `json:"before,omitempty"` // the before of what follows
-}
-
-func (s *Server) listTraces(c echo.Context) error {
-	if err := onlyQuery(c, "conversation", "message", "before", "limit", "text"); err != nil {
-		return err
-	}
-	limit, err := number(c, "limit", 500)
-	if err != nil {
-		return err
-	}
-	text, err := wantsText(c)
-	if err != nil {
-		return err
-	}
-	f := notify.TraceFilter{Conversation: c.QueryParam("conversation"), Message: c.QueryParam("message"), Limit: limit}
-	if v := c.QueryParam("before"); v != "" {
-		if f.Before, err = time.Parse(time.RFC3339Nano, v); err != nil {
-			return &hub.Error{Kind: hub.Invalid, Code: "invalid", Field: "before", Message: fmt.Sprintf("%.64q is not a time as RFC 3339 writes it: 2006-01-02T15:04:05Z", v)}
-		}
-	}
-	ts, err := s.hub.Traces(c.Request().Context(), f, text)
-	if err != nil {
-		return err
-	}
-	out := traceList{Traces: make([]hub.Trace, len(ts))}
-	for i, t := range ts {
-		out.Traces[i] = withDeliveries(t)
-	}
-	if len(ts) == limit {
-		out.Before = &ts[limit-1].Message.Accepted
-	}
-	return ok(c, out)
-}
-
-func (s *Server) getTrace(c echo.Context) error {
-	if err := onlyQuery(c, "text"); err != nil {
-		return err
-	}
-	text, err := wantsText(c)
-	if err != nil {
-		return err
-	}
-	t, err := s.hub.Trace(c.Request().Context(), notify.Ref{Conversation: param(c, "conversation"), Message: param(c, "message")}, text)
-	if err != nil {
-		return err
-	}
-	return ok(c, withDeliveries(t))
-}
-
-func wantsText(c echo.Context) (bool, error) {
-	switch v := c.QueryParam("text"); v {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
-	default:
-		return false, &hub.Error{Kind: hub.Invalid, Code: "invalid", Field: "text", Message: fmt.Sprintf("%.32q: true or false is allowed", v)}
-	}
-}
-
-func withDeliveries(t hub.Trace) hub.Trace {
-	if t.Deliveries == nil {
-		t.Deliveries = []notify.Delivery{}
-	}
-	return t
 }
 
 type deadList struct {

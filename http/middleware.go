@@ -95,11 +95,11 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // bounded gives requests to the API a deadline, and those over the number that
 // may be at work at once a 503. Those of pages, some of which prove nothing, are
-// counted apart: they take no place of the backend's. A socket's handshake has
-// limits of its own.
+// counted apart: they take no place of the backend's. A socket's handshake and a
+// stream have limits of their own.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/v1/") || r.URL.Path == "/v1/socket" {
+		if !strings.HasPrefix(r.URL.Path, "/v1/") || r.URL.Path == "/v1/socket" || r.URL.Path == "/v1/events" {
 			next.ServeHTTP(w, r)
 			return
 		}

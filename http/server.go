@@ -54,6 +54,9 @@ type Options struct {
 	Metrics       *prometheus.Registry // nil: no /metrics
 	MetricsPublic bool                 // /metrics answers without an API key
 
+	SupportText bool        // support's role sees the messages' text
+	Support     SupportRole // of the demo's login to /support; empty: none
+
 	// Demo only: Code is asked for where the request comes through the public
 	// host; Secret signs the demo's agent tokens and is the one Auth judges by.
 	Code   string
@@ -112,6 +115,11 @@ type Server struct {
 	metrics    *prometheus.Registry
 	openMetric bool
 
+	supportText bool
+	searches    chan struct{}
+	streams     chan struct{}
+	ended       chan struct{} // closed when streams must end
+
 	echo         *echo.Echo
 	handler      http.Handler
 	demo         *demo.Demo // nil in production
@@ -148,6 +156,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		hub: o.Hub, auth: o.Auth, keys: o.Keys, log: o.Log, limits: l,
 		origins: origins, local: o.Mode == ModeDemo, proxies: o.Proxies, metrics: o.Metrics, openMetric: o.MetricsPublic,
+		supportText: o.SupportText, searches: make(chan struct{}, maxSearches), streams: make(chan struct{}, maxStreams), ended: make(chan struct{}),
 		handshakes:   rate.NewLimiter(rate.Limit(l.Handshakes), max(1, int(2*l.Handshakes))),
 		addresses:    newAddressLimiter(l.Requests, 4*l.Requests),
 		knocks:       newAddressLimiter(l.Handshakes/2, l.Handshakes),
@@ -171,7 +180,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http: static files: %w", err)
 	}
-	var h http.Handler = s.cors(files.before(s.bounded(s.echo)))
+	var h http.Handler = s.cors(files.before(s.supportPages(files, &o, s.bounded(s.echo))))
 	if o.Mode == ModeDemo {
 		s.demo, err = demo.New(demo.Options{
 			Hub: o.Hub, Log: o.Log, PublicURL: o.PublicURL, Code: o.Code,
@@ -196,6 +205,7 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // production it only waits. End ctx before http.Server.Shutdown: streams that are
 // open then end with it.
 func (s *Server) Run(ctx context.Context) error {
+	defer close(s.ended)
 	if s.demo != nil {
 		return s.demo.Run(ctx)
 	}
@@ -237,10 +247,15 @@ func (s *Server) routes(e *echo.Echo) {
 	b("POST", "/messages", s.postMessage)
 	b("POST", "/messages/bulk", s.postMessages)
 	b("GET", "/devices/:id", s.getDevice)
-	b("GET", "/traces", s.listTraces)
-	b("GET", "/traces/:conversation/:message", s.getTrace)
 	b("GET", "/outbox", s.outbox)
 	b("POST", "/outbox/retry", s.retryOutbox)
+
+	support := func(method, path string, h echo.HandlerFunc) { v1.Add(method, path, h, s.supporter) }
+	support("GET", "/traces", s.listTraces)
+	support("GET", "/traces/:conversation/:message", s.getTrace)
+	support("GET", "/reach", s.reach)
+	support("POST", "/rules/try", s.tryRules)
+	support("GET", "/events", s.events)
 
 	a := func(method, path string, h echo.HandlerFunc) { v1.Add(method, path, h, s.perAddress, s.agent) }
 	a("GET", "/me", s.me)

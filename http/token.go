@@ -2,11 +2,14 @@ package http
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/MicahParks/keyfunc/v3"
@@ -27,20 +30,25 @@ const maxToken = 8 << 10
 // TokenOptions say which agent tokens are good. Exactly one of Secret, JWKSURL
 // and JWKSFile is set.
 type TokenOptions struct {
-	Secret   []byte        // HS256, at least MinSecret bytes
-	JWKSURL  string        // RS256 or ES256 by a key set (RFC 7517) that is read again hourly and for unknown keys
-	JWKSFile string        // the same, read once
-	Issuer   string        // required as iss where set
-	Audience string        // required in aud where set
-	Leeway   time.Duration // of exp, nbf and iat; at most MaxLeeway
-	Client   *http.Client  // for JWKSURL; nil: one with a deadline
-	Now      func() time.Time
-	Log      *slog.Logger
+	Secret   []byte // HS256, at least MinSecret bytes
+	JWKSURL  string // RS256 or ES256 by a key set (RFC 7517) that is read again hourly and for unknown keys
+	JWKSFile string // the same, read once
+	Issuer   string // required as iss where set
+	Audience string // required in aud where set
+	// A token whose SupportClaim names SupportRole is support's: a list of texts, or
+	// words separated by spaces. SupportRole empty: none is.
+	SupportClaim, SupportRole string
+
+	Leeway time.Duration // of exp, nbf and iat; at most MaxLeeway
+	Client *http.Client  // for JWKSURL; nil: one with a deadline
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 type tokens struct {
-	parser *jwt.Parser
-	key    func(ctx context.Context) jwt.Keyfunc
+	parser      *jwt.Parser
+	key         func(ctx context.Context) jwt.Keyfunc
+	claim, role string
 }
 
 // NewAuthenticator returns the judge of agent tokens (JWT, RFC 7519): the
@@ -51,7 +59,7 @@ func NewAuthenticator(ctx context.Context, o TokenOptions) (hub.Authenticator, e
 	if o.Leeway < 0 || o.Leeway > MaxLeeway {
 		return nil, fmt.Errorf("token leeway %s: 0 to %s is allowed", o.Leeway, MaxLeeway)
 	}
-	t := &tokens{}
+	t := &tokens{claim: o.SupportClaim, role: o.SupportRole}
 	methods := []string{"RS256", "ES256"}
 	switch {
 	case len(o.Secret) > 0 && o.JWKSURL == "" && o.JWKSFile == "":
@@ -127,7 +135,7 @@ func (t *tokens) Authenticate(ctx context.Context, token string) (hub.Claims, er
 	if len(token) > maxToken {
 		return hub.Claims{}, refuse("bad_token", fmt.Sprintf("the token is longer than %d bytes", maxToken), nil)
 	}
-	var c jwt.RegisteredClaims
+	var c agentClaims
 	parsed, err := t.parser.ParseWithClaims(token, &c, t.key(ctx))
 	if err != nil {
 		code, why := "bad_token", "the token is not good"
@@ -155,7 +163,37 @@ func (t *tokens) Authenticate(ctx context.Context, token string) (hub.Claims, er
 	if c.Subject == "" || len(c.Subject) > notify.MaxID {
 		return hub.Claims{}, refuse("bad_token", fmt.Sprintf("the token's subject must be an agent's id of 1 to %d bytes", notify.MaxID), nil)
 	}
-	return hub.Claims{Agent: c.Subject, Expires: c.ExpiresAt.Time}, nil
+	return hub.Claims{Agent: c.Subject, Expires: c.ExpiresAt.Time, Support: t.support(&c)}, nil
+}
+
+// agentClaims are the claims of a token, those of RFC 7519 and all of them.
+type agentClaims struct {
+	jwt.RegisteredClaims
+	all json.RawMessage
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *agentClaims) UnmarshalJSON(b []byte) error {
+	c.all = append(json.RawMessage{}, b...)
+	return json.Unmarshal(b, &c.RegisteredClaims)
+}
+
+// support reports whether the token carries support's role. A claim of another
+// shape carries none.
+func (t *tokens) support(c *agentClaims) bool {
+	if t.role == "" || t.claim == "" {
+		return false
+	}
+	var all map[string]json.RawMessage
+	if json.Unmarshal(c.all, &all) != nil {
+		return false
+	}
+	var list []string
+	var words string
+	if json.Unmarshal(all[t.claim], &list) == nil {
+		return slices.Contains(list, t.role)
+	}
+	return json.Unmarshal(all[t.claim], &words) == nil && slices.Contains(strings.Fields(words), t.role)
 }
 
 func refuse(code, why string, err error) error {

@@ -82,7 +82,10 @@ func (n *node) open(ctx context.Context, o Options, code string) (err error) {
 		Issuer:   c.Auth.Issuer,
 		Audience: c.Auth.Audience,
 		Leeway:   c.Auth.Leeway,
-		Log:      o.Log,
+
+		SupportClaim: c.Auth.SupportClaim,
+		SupportRole:  c.Auth.SupportRole,
+		Log:          o.Log,
 	})
 	if err != nil {
 		return err
@@ -133,6 +136,8 @@ func (n *node) open(ctx context.Context, o Options, code string) (err error) {
 		Version:       o.Version,
 		Metrics:       metrics,
 		MetricsPublic: c.Metrics.Public,
+		SupportText:   c.Auth.SupportText,
+		Support:       hubhttp.SupportRole{Claim: c.Auth.SupportClaim, Role: c.Auth.SupportRole},
 		Code:          code,
 		Secret:        secret,
 	})
