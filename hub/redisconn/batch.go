@@ -101,7 +101,7 @@ func (l *call) wait() error {
 	case <-l.ctx.Done():
 	}
 	if l.taken.CompareAndSwap(false, true) {
-		return Unavailable(fmt.Errorf("Redis did not get to it: %w", l.ctx.Err()))
+		return Unavailable(fmt.Errorf("it was not got to: %w", l.ctx.Err()))
 	}
 	select {
 	case <-l.done:

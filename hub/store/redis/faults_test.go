@@ -81,11 +81,11 @@ func TestReplicaTakesNoWriteAndSaysSo(t *testing.T) {
 	server := redistest.Start(t, redistest.Options{AppendFsync: "off"})
 	s := ready(t, redisstore.Options{Conn: connect(t, redisconn.Options{URL: server.URL()})})
 	must(s.Accept(t.Context(), message("c", "m1")))(t)
-	must(server.Client().SlaveOf(t.Context(), "127.0.0.1", "1").Result())(t)
+	must(server.Client().ReplicaOf(t.Context(), "127.0.0.1", "1").Result())(t)
 	_, err := s.Accept(t.Context(), message("c", "m2"))
 	unavailable(t, err, "replica")
 	unavailable(t, s.Ready(t.Context()), "replica")
-	must(server.Client().SlaveOf(t.Context(), "NO", "ONE").Result())(t)
+	must(server.Client().ReplicaOf(t.Context(), "NO", "ONE").Result())(t)
 	eventually(t, 5*time.Second, func() error { return s.Ready(t.Context()) })
 	if seq := must(s.Accept(t.Context(), message("c", "m2")))(t).Message.Seq; seq != 2 {
 		t.Errorf("seq %d, want 2", seq)
