@@ -46,6 +46,14 @@ gofmt:
 types: test/js/node_modules/.package-lock.json ## Check the types of the JavaScript in static/
 	test/js/node_modules/.bin/tsc -p test/js/page
 	test/js/node_modules/.bin/tsc -p test/js/worker
+	rm -rf test/js/declared && test/js/node_modules/.bin/tsc -p test/js/declare --outDir test/js/declared
+	diff -r test/js/declared static/sdk/types || { echo "static/sdk/types differs from what its sources declare: make sdk"; exit 1; }
+	rm -rf test/js/declared
+
+.PHONY: sdk
+sdk: test/js/node_modules/.package-lock.json ## Make static/sdk/dist and static/sdk/types of their sources
+	$(GO) run ./static/pack
+	rm -rf static/sdk/types && test/js/node_modules/.bin/tsc -p test/js/declare
 
 test/js/node_modules/.package-lock.json: test/js/package.json test/js/package-lock.json
 	cd test/js && npm ci --no-audit --no-fund

@@ -2,6 +2,7 @@ package http
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
@@ -33,6 +34,7 @@ var types = map[string]string{
 
 type file struct {
 	data   []byte
+	small  []byte // gzipped; nil: not worth it
 	kind   string
 	etag   string
 	policy string // Content-Security-Policy; empty: that of everything
@@ -63,7 +65,7 @@ func newFiles(fsys fs.FS, demo bool, public string) (files, error) {
 			return err
 		}
 		sum := sha256.Sum256(b)
-		f := file{data: b, kind: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+		f := file{data: b, small: gzipped(b), kind: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
 		switch {
 		case path.Ext(name) == ".html":
 			f.policy = pagePolicy
@@ -112,5 +114,42 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/sw.js" {
 		h.Set("Service-Worker-Allowed", "/")
 	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.data))
+	data := f.data
+	if f.small != nil {
+		h.Add("Vary", "Accept-Encoding")
+		if takesGzip(r) {
+			data = f.small
+			h.Set("Content-Encoding", "gzip")
+			h.Set("ETag", strings.TrimSuffix(f.etag, `"`)+`-gz"`)
+		}
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+}
+
+// gzipped is b smaller by a tenth at least, or nil.
+func gzipped(b []byte) []byte {
+	var out bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	w.Write(b)
+	w.Close()
+	if out.Len() > len(b)*9/10 {
+		return nil
+	}
+	return out.Bytes()
+}
+
+// takesGzip reports whether the client says that it takes gzip (RFC 9110,
+// section 12.5.3). A part of it would be a part of the gzipped bytes: none.
+func takesGzip(r *http.Request) bool {
+	if r.Header.Get("Range") != "" {
+		return false
+	}
+	for _, coding := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			_, q, weighed := strings.Cut(weight, "=")
+			return !weighed || strings.Trim(strings.TrimSpace(q), "0.") != ""
+		}
+	}
+	return false
 }

@@ -12,13 +12,12 @@ import { createApi, HubError } from './api.js';
 import { applyCounts, applyWelcome, nothingShown } from './counts.js';
 import { badgeCount, faviconCount, titleCount } from './indicators.js';
 import { deviceLabel, platform } from './device.js';
-import { closeWhere, permission, register } from './local.js';
+import { closeWhere, notify, permission, register } from './local.js';
 import { watchPresence } from './presence.js';
 import * as push from './push.js';
 import { createRenderer } from './render.js';
 import { createSocket } from './socket.js';
-import { device, keepDevice, take, update, watchDevice } from './storage.js';
-import { createPushTests, deviceTest } from './tests.js';
+import { device, keep, keepDevice, kept, update, watchDevice } from './storage.js';
 import { createToasts } from './toast.js';
 
 export { HubError };
@@ -28,6 +27,7 @@ const ROUTE_HOLDS = 60_000;
 const TURN_WITHIN = 10_000;
 const MAX_READS = 500;
 const MAX_TIMER = 24 * 3600_000;
+const SOUND = 'caac.sound';
 
 /** @typedef {ReturnType<typeof connect>} Client */
 
@@ -42,14 +42,19 @@ export function connect(options) {
   socketUrl.protocol = base.protocol === 'http:' ? 'ws:' : 'wss:';
 
   const api = createApi(base, options.token);
-  const registration = register(options.serviceWorker);
-  registration.catch(() => {});
+  /** @type {ReturnType<typeof register>} */
+  let registration;
+  const worker = () => registration;
+  /** @type {ReturnType<typeof import('./profile.js').createPushTests> | undefined} */
+  let pushTests;
   const shown = nothingShown();
   const title = options.title === false ? null : titleCount();
   const favicon = options.favicon === false ? null : faviconCount();
   const toasts = options.toast === false ? null : createToasts(options.toast, open);
-  const pushTests = createPushTests(api);
-  const renderer = createRenderer({ options, registration, toasts, presence: () => presence, self, version: () => shown.version });
+  const soundOn = () => kept(SOUND) === true;
+  /** @type {Promise<ReturnType<typeof import('./sound.js').createSound>> | undefined} */
+  let sound;
+  const renderer = createRenderer({ options, worker, toasts, presence: () => presence, self, version: () => shown.version });
 
   /** @type {State} */
   let state = 'connecting';
@@ -64,7 +69,6 @@ export function connect(options) {
   let refreshing;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let renewing;
-  let asked = Date.now();
   let lastClick = '';
   /** @type {Map<string, number>} reads, to be told again after a broken connection */
   const reads = new Map();
@@ -138,8 +142,9 @@ export function connect(options) {
         return setDuty(frame.on_duty);
       case 'settings':
         settings = frame.settings;
+        if (!frame.settings.device.subscribed || frame.settings.device.resubscribe) void mend();
         return tellSettings();
-      case 'test': return pushTests.frame(frame);
+      case 'test': return pushTests?.frame(frame);
     }
   }
 
@@ -177,15 +182,24 @@ export function connect(options) {
       // What changed since the hello went nowhere, or to the socket before.
       if (JSON.stringify([presence.state(), permission()]) !== saidHello) claim(permission());
       for (const [conversation, upto] of reads) socket.send({ type: 'read', conversation, upto });
-      void mend(w);
+      void mend();
     }
     for (const f of whenWelcome.splice(0)) f();
     void followRoute();
   }
 
-  /** @param {Welcome} w */
-  async function mend(w) {
-    const repaired = registration.then((r) => push.repair(r, w.settings.device, w.vapid, api));
+  /** The worker may have gone with cleared storage. */
+  function registerWorker() {
+    registration = register(options.serviceWorker);
+    registration.catch(() => {});
+  }
+
+  async function mend() {
+    if (!welcome || !settings) return;
+    const { device } = settings;
+    const { vapid } = welcome;
+    registerWorker();
+    const repaired = registration.then((r) => push.repair(r, device, vapid, api));
     subscribing = Promise.allSettled([subscribing, repaired]);
     try {
       if (await repaired) refresh(true);
@@ -255,6 +269,7 @@ export function connect(options) {
     if (frame.counts) onCounts(frame.counts);
     const ack = await renderer.render(frame);
     if (ack) reply({ type: 'ack', id: frame.id, ...ack });
+    if (ack?.rendered && frame.channel === 'in_app' && frame.reason !== 'viewing_conversation') void playSound();
   }
 
   /**
@@ -266,6 +281,18 @@ export function connect(options) {
     for (const c of conversations) toasts?.close(c);
     void registration.then((r) => closeWhere(r, (d) => d.tag && tags.includes(d.tag)), () => {});
     options.onWithdraw?.(conversations, reason);
+  }
+
+  async function playSound() {
+    if (!soundOn()) return false;
+    return loadSound().then((s) => s.play(), () => false);
+  }
+
+  /** From then on the first click or key lets the page be heard. */
+  function loadSound() {
+    sound ??= import('./sound.js').then((s) => s.createSound());
+    sound.catch(() => (sound = undefined));
+    return sound;
   }
 
   /** @param {string} conversation */
@@ -311,7 +338,7 @@ export function connect(options) {
       knownPermission = now;
       claim(now);
       tellSettings();
-      if (welcome && now === 'granted') void mend({ ...welcome, settings: settings ?? welcome.settings });
+      if (now === 'granted') void mend();
     }
     return now;
   }
@@ -343,8 +370,9 @@ export function connect(options) {
    */
   function renewToken(expires) {
     clearTimeout(renewing);
-    if (!expires) return;
     const left = expires * 1000 - Date.now();
+    // Never, or this device's clock is wrong: then the hub's close asks for the next.
+    if (left <= 0) return;
     const wait = Math.max(5_000, left - Math.min(120_000, left * 0.3));
     renewing = setTimeout(async () => {
       if (wait > MAX_TIMER) return renewToken(expires);
@@ -383,6 +411,7 @@ export function connect(options) {
     title?.stop();
     favicon?.stop();
     toasts?.stop();
+    void sound?.then((s) => s.stop(), () => {});
     if (status) status.onchange = null;
     navigator.serviceWorker?.removeEventListener('message', onWorker);
     removeEventListener('pagehide', onPageHide);
@@ -397,7 +426,7 @@ export function connect(options) {
       case 'caac-open': {
         const go = () => {
           if (m.agent && m.agent !== welcome?.agent) return;
-          void take('route');
+          void update('route', () => undefined);
           followClick(m);
         };
         return welcome ? go() : void whenWelcome.push(go);
@@ -407,7 +436,7 @@ export function connect(options) {
         if (welcome && options.badge !== false) void badgeCount(welcome.agent, { total: shown.total, version: shown.version });
         return;
       case 'caac-test':
-        return pushTests.shown(m.id);
+        return void pushTests?.shown(m.id);
     }
   }
 
@@ -432,6 +461,8 @@ export function connect(options) {
   }, () => {});
   // Not every browser reports the change.
   const watching = setInterval(lookAtPermission, 5_000);
+  registerWorker();
+  if (soundOn()) loadSound().catch(() => {});
   socket.open();
 
   return {
@@ -476,7 +507,7 @@ export function connect(options) {
      */
     enablePush() {
       const enabled = push.enable({
-        registration,
+        worker,
         vapid: async () => welcome?.vapid ?? (await api('GET', 'v1/vapid')),
         api,
         asked: lookAtPermission,
@@ -508,16 +539,33 @@ export function connect(options) {
       await api('PATCH', 'v1/me/preferences', change);
       refresh(true);
     },
+    /** Whether toasts sound on this device. */
+    get soundOn() {
+      return soundOn();
+    },
+    /**
+     * Turns the sound of toasts on or off, for this device. Call it inside the
+     * user's click: it sounds once, and only then may later ones.
+     * @param {boolean} on
+     * @returns {Promise<boolean>} whether it was heard
+     */
+    sound(on) {
+      keep(SOUND, on);
+      return playSound();
+    },
     /** @returns {Promise<TestResult>} */
-    deviceTest() {
-      return deviceTest(registration, welcome?.agent ?? '');
+    async deviceTest() {
+      const { deviceTest } = await import('./profile.js');
+      return deviceTest(notify, registration, welcome?.agent ?? '');
     },
     /**
      * Waits for a subscription that is under way.
      * @returns {Promise<PushTestResult>} rejects with HubError if the hub refuses the test
      */
     async pushTest() {
+      const { createPushTests } = await import('./profile.js');
       await subscribing;
+      pushTests ??= createPushTests(api);
       return pushTests.run();
     },
     /**

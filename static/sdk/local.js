@@ -24,7 +24,7 @@ const SHOW_WITHIN = 2_500;
 export async function register(worker) {
   if (worker === false || !('serviceWorker' in navigator)) return null;
   if (typeof worker === 'object') return worker;
-  return navigator.serviceWorker.register(worker ?? new URL('../sw.js', import.meta.url));
+  return navigator.serviceWorker.register(worker ?? '/sw.js');
 }
 
 /**
@@ -60,6 +60,11 @@ export function within(millis, promise, late) {
     timer = setTimeout(() => reject(new Error(late)), millis);
   });
   return Promise.race([promise, /** @type {Promise<never>} */ (timeout)]).finally(() => clearTimeout(timer));
+}
+
+/** @param {unknown} e */
+export function message(e) {
+  return e instanceof Error ? e.message : String(e);
 }
 
 /** @returns {string} the permission; "denied" where there are no notifications */

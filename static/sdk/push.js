@@ -4,23 +4,23 @@
  */
 /** @import {Api} from './api.js' */
 /** @import {DeviceSettings, PushResult, VapidKey} from './types.js' */
-import { activated, permission, within } from './local.js';
+import { activated, message, permission, within } from './local.js';
 import { keepPushMemory, pushMemory } from './storage.js';
 
 const SUBSCRIBE_WITHIN = 10_000;
 const JUST_BOUND = 60_000;
 
-const SAY = {
-  ios: 'On an iPhone or iPad notifications work in the home-screen app only: share button, "Add to Home Screen", then open it from there.',
-  none: 'This browser has no web push.',
-  worker: 'The service worker of this page could not be installed.',
-  denied: 'Notifications are blocked for this site. Allow them in the settings beside the address bar, then try again.',
-  dismissed: 'The question was closed without an answer. Try again, or allow notifications in the settings beside the address bar.',
-  unreachable:
-    "This browser's push service could not be reached within 10 s. Common causes: a VPN or firewall blocks it, there is no internet, or the browser was built without a push service or has it switched off.",
-  refused: "This browser's push service gave no subscription. Common causes: there is no internet, a VPN or firewall blocks it, push is switched off in the browser's settings, a private window, or a full disk.",
-  hub: 'The browser has subscribed, but the hub did not take the subscription',
-};
+/**
+ * @param {'permission' | 'browser' | 'push_service' | 'hub'} side
+ * @param {string} reason
+ * @param {unknown} [e]
+ * @returns {Promise<PushResult>}
+ */
+async function failed(side, reason, e) {
+  const why = e ? ` (${message(e)})` : '';
+  const detail = await import('./profile.js').then(({ SAY }) => SAY[reason], () => reason);
+  return { ok: false, side, reason, detail: detail + why };
+}
 
 /**
  * Whether a subscription was made for this VAPID key.
@@ -96,50 +96,41 @@ async function subscribe(registration, vapid) {
 async function bind(api, subscription, vapid) {
   const { endpoint, keys } = subscription.toJSON();
   const settings = await api('PUT', 'v1/device/subscription', { endpoint, keys, key_id: vapid.id });
-  keepPushMemory({ wanted: true, endpoint, at: Date.now() });
+  keepPushMemory({ wanted: true, endpoint, key: vapid.id, at: Date.now() });
   return settings;
-}
-
-/** @returns {PushResult | null} why there can't be push here */
-function unable() {
-  if ('Notification' in globalThis && 'PushManager' in globalThis && 'serviceWorker' in navigator) return null;
-  const ios = /iP(hone|ad|od)/.test(navigator.userAgent) || (/Macintosh/.test(navigator.userAgent) && navigator.maxTouchPoints > 1);
-  return { ok: false, side: 'browser', reason: 'unsupported', detail: ios ? SAY.ios : SAY.none };
 }
 
 /**
  * Asks for permission and subscribes. To be called inside the user's gesture.
  * @param {object} o
- * @param {Promise<ServiceWorkerRegistration | null>} o.registration
+ * @param {() => Promise<ServiceWorkerRegistration | null>} o.worker
  * @param {() => Promise<VapidKey>} o.vapid
  * @param {Api} o.api
  * @param {() => void} o.asked the permission may have changed
  * @returns {Promise<PushResult>}
  */
-export async function enable({ registration, vapid, api, asked }) {
-  const not = unable();
-  if (not) return not;
+export async function enable({ worker, vapid, api, asked }) {
+  if (!('Notification' in globalThis && 'PushManager' in globalThis && 'serviceWorker' in navigator)) return failed('browser', 'unsupported');
   if (permission() !== 'granted') {
     await Notification.requestPermission();
     asked();
   }
   const answer = permission();
-  if (answer === 'denied') return { ok: false, side: 'permission', reason: 'denied', detail: SAY.denied };
-  if (answer !== 'granted') return { ok: false, side: 'permission', reason: 'dismissed', detail: SAY.dismissed };
+  if (answer !== 'granted') return failed('permission', answer === 'denied' ? 'denied' : 'dismissed');
 
   let active;
   try {
-    const r = await registration;
-    if (!r) return { ok: false, side: 'browser', reason: 'no_worker', detail: SAY.worker };
+    const r = await worker();
+    if (!r) return failed('browser', 'no_worker');
     active = await activated(r);
   } catch (e) {
-    return { ok: false, side: 'browser', reason: 'no_worker', detail: `${SAY.worker} (${message(e)})` };
+    return failed('browser', 'no_worker', e);
   }
   let key;
   try {
     key = await vapid();
   } catch (e) {
-    return { ok: false, side: 'hub', reason: 'no_key', detail: `The hub did not say which key to subscribe with: ${message(e)}` };
+    return failed('hub', 'no_key', e);
   }
 
   const subscribing = subscribe(active, key);
@@ -147,24 +138,17 @@ export async function enable({ registration, vapid, api, asked }) {
   try {
     subscription = await within(SUBSCRIBE_WITHIN, subscribing, 'late');
   } catch (e) {
-    if (message(e) !== 'late') {
-      return { ok: false, side: 'push_service', reason: 'refused', detail: `${SAY.refused} (${message(e)})` };
-    }
+    if (message(e) !== 'late') return failed('push_service', 'refused', e);
     // It may still come: then the device has push after all.
     subscribing.then((s) => bind(api, s, key)).then(asked, () => {});
-    return { ok: false, side: 'push_service', reason: 'unreachable', detail: SAY.unreachable };
+    return failed('push_service', 'unreachable');
   }
   try {
     await bind(api, subscription, key);
   } catch (e) {
-    return { ok: false, side: 'hub', reason: /** @type {any} */ (e).code, detail: `${SAY.hub}: ${message(e)}` };
+    return { ...(await failed('hub', 'not_kept', e)), reason: /** @type {any} */ (e).code };
   }
   return { ok: true, detail: 'Browser notification is granted.' };
-}
-
-/** @param {unknown} e */
-function message(e) {
-  return e instanceof Error ? e.message : String(e);
 }
 
 /**
@@ -195,7 +179,8 @@ export async function repair(registration, device, vapid, api) {
     const memory = pushMemory();
     const subscription = await registration.pushManager.getSubscription();
     // Another tab mended it after this page was told of the old state.
-    if (subscription && memory.endpoint === subscription.endpoint && Date.now() - (memory.at ?? 0) < JUST_BOUND) return false;
+    const justBound = Math.abs(Date.now() - (memory.at ?? 0)) < JUST_BOUND;
+    if (subscription && memory.endpoint === subscription.endpoint && memory.key === vapid.id && justBound) return false;
     const todo = repairFor({
       granted: permission() === 'granted',
       wanted: memory.wanted,
@@ -211,7 +196,7 @@ export async function repair(registration, device, vapid, api) {
       return true;
     }
     if (todo === 'subscribe') await subscription?.unsubscribe();
-    await bind(api, await within(SUBSCRIBE_WITHIN, subscribe(registration, vapid), SAY.unreachable), vapid);
+    await bind(api, await within(SUBSCRIBE_WITHIN, subscribe(registration, vapid), 'late'), vapid);
     return true;
   });
 }

@@ -3,7 +3,7 @@
  * @module
  */
 /** @import {NotifyFrame, Options, Self} from './types.js' */
-import { notify, permission } from './local.js';
+import { message, notify, permission } from './local.js';
 import { markShown } from './storage.js';
 import { drawn } from './toast.js';
 
@@ -11,16 +11,19 @@ const MAX_SEEN = 500;
 
 /** @typedef {{rendered: boolean, detail?: string}} Rendered */
 
+/** @param {string} detail @returns {Rendered} */
+const not = (detail) => ({ rendered: false, detail });
+
 /**
  * @param {object} o
  * @param {Options} o.options
- * @param {Promise<ServiceWorkerRegistration | null>} o.registration
+ * @param {() => Promise<ServiceWorkerRegistration | null>} o.worker
  * @param {ReturnType<typeof import('./toast.js').createToasts> | null} o.toasts
  * @param {() => ReturnType<typeof import('./presence.js').watchPresence>} o.presence
  * @param {() => Self | null} o.self
  * @param {() => number} o.version of the unread shown
  */
-export function createRenderer({ options, registration, toasts, presence, self, version }) {
+export function createRenderer({ options, worker, toasts, presence, self, version }) {
   /** @type {Map<string, Promise<Rendered>>} deliveries by id */
   const seen = new Map();
 
@@ -41,17 +44,17 @@ export function createRenderer({ options, registration, toasts, presence, self, 
    */
   async function toast(frame) {
     const visible = () => document.visibilityState === 'visible';
-    if (!visible()) return { rendered: false, detail: 'the page is hidden' };
+    if (!visible()) return not('the page is hidden');
     if (frame.reason === 'viewing_conversation') {
       const viewing = () => presence().viewing() === frame.conversation;
       if (viewing() && (await drawn()) && visible() && viewing()) return { rendered: true };
-      return { rendered: false, detail: 'the page does not show this conversation any more' };
+      return not('the page does not show this conversation any more');
     }
     const byHost = await options.onToast?.(frame.show, frame);
     const el = byHost === true ? null : toasts?.show(frame);
-    if (!el && (byHost === false || !options.onToast)) return { rendered: false, detail: 'this page shows no toasts' };
-    if (!(await drawn()) || !visible()) return { rendered: false, detail: 'the page was hidden while the toast came up' };
-    if (el && el.getClientRects().length === 0) return { rendered: false, detail: 'the toast was not visible' };
+    if (!el && (byHost === false || !options.onToast)) return not('this page shows no toasts');
+    if (!(await drawn()) || !visible()) return not('the page was hidden while the toast came up');
+    if (el && el.getClientRects().length === 0) return not('the toast was not visible');
     return { rendered: true };
   }
 
@@ -60,9 +63,9 @@ export function createRenderer({ options, registration, toasts, presence, self, 
    * @returns {Promise<Rendered>}
    */
   async function raise(frame) {
-    if (permission() !== 'granted') return { rendered: false, detail: `permission is ${permission()}` };
-    const r = await registration;
-    if (!r) return { rendered: false, detail: 'this page has no service worker' };
+    if (permission() !== 'granted') return not(`permission is ${permission()}`);
+    const r = await worker();
+    if (!r) return not('this page has no service worker');
     const { conversation, counts, show, silent } = frame;
     const navigate = show.navigate ?? conversationUrl(conversation);
     await notify(r, show, { agent: self()?.agent, conversation, version: counts?.version ?? version(), navigate }, !!silent);
@@ -86,10 +89,7 @@ export function createRenderer({ options, registration, toasts, presence, self, 
     async render(frame) {
       let rendering = seen.get(frame.id);
       if (!rendering) {
-        rendering = (frame.channel === 'local' ? raise(frame) : toast(frame)).catch((e) => ({
-          rendered: false,
-          detail: e instanceof Error ? e.message : String(e),
-        }));
+        rendering = (frame.channel === 'local' ? raise(frame) : toast(frame)).catch((e) => not(message(e)));
         seen.set(frame.id, rendering);
         if (seen.size > MAX_SEEN) seen.delete(/** @type {string} */ (seen.keys().next().value));
       }

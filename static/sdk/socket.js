@@ -4,6 +4,7 @@
  * @module
  */
 /** @import {State, StateInfo} from './types.js' */
+import { message } from './local.js';
 
 const SUBPROTOCOL = 'caac.v1';
 const OPEN_WITHIN = 15_000;
@@ -88,7 +89,7 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
       ws.onmessage = (e) => receive(link, e.data);
       ws.onclose = (e) => ended(link, e.code, e.reason);
     } catch (e) {
-      ended(link, 0, `no token: ${e instanceof Error ? e.message : e}`);
+      ended(link, 0, `no token: ${message(e)}`);
     }
   }
 

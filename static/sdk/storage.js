@@ -15,23 +15,45 @@ const DEVICE = 'caac.device';
 const PUSH = 'caac.push';
 const MAX_SHOWN = 200;
 
-/** @returns {DeviceAuth | null} */
-export function device() {
+/**
+ * @param {string} key of localStorage
+ * @returns {any} null: nothing
+ */
+export function kept(key) {
   try {
-    const d = JSON.parse(localStorage.getItem(DEVICE) ?? 'null');
-    return d && typeof d.id === 'string' && typeof d.key === 'string' ? { id: d.id, key: d.key } : null;
+    return JSON.parse(localStorage.getItem(key) ?? 'null');
   } catch {
     return null;
   }
 }
 
-/** @param {DeviceAuth} d */
-export function keepDevice(d) {
+/**
+ * @param {string} key of localStorage
+ * @param {unknown} value
+ */
+export function keep(key, value) {
   try {
-    localStorage.setItem(DEVICE, JSON.stringify({ id: d.id, key: d.key }));
+    localStorage.setItem(key, JSON.stringify(value));
   } catch {
-    // Without storage the page is a new device at its next start.
+    // Without storage it holds as long as the page.
   }
+}
+
+/** @type {DeviceAuth | null} outlives storage that is cleared while the page is open */
+let known = null;
+
+/** @returns {DeviceAuth | null} */
+export function device() {
+  const d = kept(DEVICE);
+  if (typeof d?.id === 'string' && typeof d.key === 'string') known = { id: d.id, key: d.key };
+  else if (known) keep(DEVICE, known);
+  return known;
+}
+
+/** @param {DeviceAuth} d */
+export function keepDevice({ id, key }) {
+  known = { id, key };
+  keep(DEVICE, known);
 }
 
 /**
@@ -49,27 +71,14 @@ export function watchDevice(changed) {
 }
 
 /**
- * Whether this device wants push, and the subscription the hub took last.
- * @typedef {{wanted: boolean, endpoint?: string, at?: number}} PushMemory
+ * Whether this device wants push, and what the hub took last.
+ * @typedef {{wanted: boolean, endpoint?: string, key?: string, at?: number}} PushMemory
  * @returns {PushMemory}
  */
-export function pushMemory() {
-  try {
-    const m = JSON.parse(localStorage.getItem(PUSH) ?? 'null');
-    return m && typeof m === 'object' ? m : { wanted: false };
-  } catch {
-    return { wanted: false };
-  }
-}
+export const pushMemory = () => kept(PUSH) ?? { wanted: false };
 
 /** @param {PushMemory} m */
-export function keepPushMemory(m) {
-  try {
-    localStorage.setItem(PUSH, JSON.stringify(m));
-  } catch {
-    // The hub remembers it as well.
-  }
-}
+export const keepPushMemory = (m) => keep(PUSH, m);
 
 /** @type {Promise<IDBDatabase> | undefined} */
 let opened;
@@ -124,31 +133,9 @@ export async function update(key, change) {
 }
 
 /**
- * Takes a value out.
- * @param {string} key
- * @returns {Promise<any>}
- */
-export async function take(key) {
-  let taken;
-  await update(key, (value) => {
-    taken = value;
-    return undefined;
-  });
-  return taken;
-}
-
-/**
  * Remembers that a delivery was notified on this device.
  * @param {string} id
  */
 export function markShown(id) {
-  return update('shown', (/** @type {string[] | undefined} */ ids) => appendShown(ids ?? [], id));
-}
-
-/**
- * @param {string[]} ids
- * @param {string} id
- */
-export function appendShown(ids, id) {
-  return ids.filter((x) => x !== id).concat(id).slice(-MAX_SHOWN);
+  return update('shown', (/** @type {string[] | undefined} */ ids) => (ids ?? []).filter((x) => x !== id).concat(id).slice(-MAX_SHOWN));
 }

@@ -7,15 +7,12 @@
 const STAYS = 8_000;
 const MOST = 4;
 
-const CSS = `
-:host { all: initial; display: block; font: 14px/1.4 system-ui, sans-serif; color-scheme: light dark; }
-:host(.corner) { position: fixed; z-index: 2147483000; right: 16px; bottom: 16px; width: min(340px, calc(100vw - 32px)); }
-.toast { display: flex; gap: 8px; margin-top: 8px; padding: 10px 12px; border-radius: 8px; cursor: pointer;
-  background: Canvas; color: CanvasText; border: 1px solid color-mix(in srgb, CanvasText 20%, Canvas); box-shadow: 0 4px 16px rgb(0 0 0 / .25); }
-.text { flex: 1; min-width: 0; } .title { font-weight: 600; }
-.title, .body { overflow: hidden; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; }
-button { all: unset; padding: 0 6px; cursor: pointer; align-self: start; } button:focus-visible, .toast:focus-visible { outline: 2px solid Highlight; }
-`;
+const CSS = `:host{all:initial;display:block;font:14px/1.4 system-ui;color-scheme:light dark}
+:host(.corner){position:fixed;z-index:9999999;right:16px;bottom:16px;width:min(340px,100vw - 32px)}
+.toast{display:flex;gap:8px;margin-top:8px;padding:12px;border-radius:8px;cursor:pointer;background:Canvas;color:CanvasText;border:1px solid #8888;box-shadow:0 4px 16px #0004}
+.text{flex:1;min-width:0}.title{font-weight:600}
+.text *{overflow:hidden;overflow-wrap:anywhere;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2}
+button{all:unset;padding:0 6px}:focus-visible{outline:2px solid Highlight}`;
 
 /**
  * Waits for the next frame the browser draws; false if it draws none within two
