@@ -102,7 +102,8 @@ func (c *cluster) table(s stretch, o outcome, count map[trouble]int, presence, r
 	return b.String()
 }
 
-// TestShakenClusterLosesNothing is the short form; make soak has the long one.
+// TestShakenClusterLosesNothing is the short form, with a seed whose storm has nine
+// kinds of faults; make soak has the long one.
 func TestShakenClusterLosesNothing(t *testing.T) {
-	shake(t, stretch{seed: 1, faults: 8, copies: 1})
+	shake(t, stretch{seed: 8922, faults: 9, copies: 1})
 }
