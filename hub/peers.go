@@ -325,7 +325,7 @@ func (p *peers) watch(now time.Time) (changed bool) {
 	lost := p.ownLocked()
 	p.mu.Unlock()
 	for _, id := range gone {
-		p.h.log.Warn("node gone", "node", id)
+		p.h.log.Warn("peer gone", "peer", id)
 		p.hearing.Lock()
 		pages := p.h.sockets.forget(id)
 		p.hearing.Unlock()
@@ -489,7 +489,7 @@ func (p *peers) publish(ctx context.Context, node string, l *letter) {
 	}
 	if err != nil && ctx.Err() == nil {
 		p.h.metrics.lettersLost.Inc()
-		p.h.log.Debug("letter not published", "node", cmp.Or(node, "all"), "error", err)
+		p.h.log.Debug("letter not published", "to", cmp.Or(node, "all"), "error", err)
 	}
 }
 
@@ -559,12 +559,12 @@ func (p *peers) heard(l *letter, now time.Time) {
 	p.mu.Unlock()
 	p.handOver(lost)
 	if fresh {
-		p.h.log.Info("node heard", "node", l.From)
+		p.h.log.Info("peer heard", "peer", l.From)
 		poke(p.hurry) // it is to know of this one soon
 	}
 	if fresh && l.Beat != nil {
 		if skew := now.Sub(time.UnixMilli(l.Beat.At)).Abs(); skew > maxSkew {
-			p.h.log.Warn("the clocks of two nodes differ: due work is done as late as that", "node", l.From, "by", skew.Round(time.Millisecond))
+			p.h.log.Warn("the clocks of two nodes differ: due work is done as late as that", "peer", l.From, "by", skew.Round(time.Millisecond))
 		}
 	}
 	if l.Beat != nil && whole {
