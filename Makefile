@@ -72,7 +72,7 @@ soak: ## Kill, freeze and cut off nodes and Redis for an hour; SEED replays; MES
 	$(GO) test -tags soak -count=1 -timeout 2h -v -run 'Soak|Failover' ./test/chaos
 
 .PHONY: bench
-bench: ## The benchmarks and their figures, in some three minutes
+bench: ## The benchmarks and their figures, in some six minutes
 	$(GO) run ./test/load
 
 .PHONY: shots

@@ -104,7 +104,11 @@ func costOf(ctx context.Context, s settings, t *table, nodes int) error {
 	if err := pause(ctx, 4*time.Second); err != nil {
 		return err
 	}
-	for _, fsync := range []string{"always", "everysec"} {
+	persistence := []string{"always", "everysec"}
+	if nodes == 1 {
+		persistence = persistence[:1]
+	}
+	for _, fsync := range persistence {
 		if err := c.redis.fsync(ctx, fsync); err != nil {
 			return err
 		}

@@ -66,7 +66,7 @@ func main() {
 	flag.IntVar(&s.sockets, "sockets", 10_000, "idle sockets")
 	flag.IntVar(&s.team, "members", 1000, "agents of the team")
 	flag.IntVar(&s.rate, "rate", 2000, "messages per second of the open loop")
-	flag.IntVar(&seconds, "seconds", 8, "length of each measured stretch")
+	flag.IntVar(&seconds, "seconds", 6, "length of each measured stretch; of those that compare hubs a quarter")
 	flag.StringVar(&s.profile, "profile", "", "folder for CPU profiles of the server")
 	flag.BoolVar(&s.verbose, "v", false, "show the server's log")
 	flag.Parse()
