@@ -72,7 +72,10 @@ func New(o Options) (*Demo, error) {
 		codes: rate.NewLimiter(rate.Every(2*time.Second), 5), now: time.Now,
 	}
 	d.mux.HandleFunc("GET /{$}", d.page("demo/stage.html"))
+	d.mux.HandleFunc("GET /agent/{$}", d.page("demo/agent.html"))
 	d.mux.HandleFunc("GET /agent/{id}", d.page("demo/agent.html"))
+	d.mux.HandleFunc("GET /demo/offline", d.page("demo/offline.html"))
+	d.mux.HandleFunc("GET /sw-app.js", d.worker)
 	d.mux.HandleFunc("POST /demo/code", d.enter)
 	d.mux.HandleFunc("GET /demo/state", d.state)
 	d.mux.HandleFunc("POST /demo/token", d.token)
@@ -168,6 +171,13 @@ func (d *Demo) page(name string) http.HandlerFunc {
 			d.fail(w, r, errors.New("the page "+name+" is not in this build"))
 		}
 	}
+}
+
+// worker answers with the app's service worker, at the root of what it controls.
+func (d *Demo) worker(w http.ResponseWriter, r *http.Request) {
+	// A worker's policy is that of its own response.
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self' "+d.public.Scheme+"://"+d.public.Host+"; base-uri 'none'; frame-ancestors 'none'")
+	d.page("demo/sw-app.js")(w, r)
 }
 
 // port returns ":8080" of "localhost:8080", or "".

@@ -71,14 +71,16 @@ func free(r *http.Request) bool {
 		return true
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		if p == "/sw.js" || strings.HasPrefix(p, "/sdk/") || strings.HasSuffix(p, ".webmanifest") || strings.HasSuffix(p, ".png") || strings.HasSuffix(p, ".svg") {
+		if p == "/sw.js" || p == "/sw-app.js" || strings.HasPrefix(p, "/sdk/") || strings.HasSuffix(p, ".webmanifest") || strings.HasSuffix(p, ".png") || strings.HasSuffix(p, ".svg") {
 			return true
 		}
 	}
 	return strings.HasPrefix(p, "/v1/") && (r.Header.Get("Authorization") != "" || r.Header.Get("X-Device-Key") != "" || r.Method == http.MethodOptions)
 }
 
-func isPage(path string) bool { return path == "/" || strings.HasPrefix(path, "/agent/") }
+func isPage(path string) bool {
+	return path == "/" || path == "/support" || strings.HasPrefix(path, "/agent/")
+}
 
 func hostName(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {

@@ -95,6 +95,18 @@ func (r *room) lines(conversation string) []line {
 	return slices.Concat([]line{}, r.threads[conversation])
 }
 
+// last is the newest line of a transcript, nil where there is none.
+func (r *room) last(conversation string) *line {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ls := r.threads[conversation]
+	if len(ls) == 0 {
+		return nil
+	}
+	l := ls[len(ls)-1]
+	return &l
+}
+
 // add puts a line into a transcript, by time, unless it is there, and tells the stages.
 func (r *room) add(conversation string, l line) {
 	r.mu.Lock()

@@ -61,6 +61,7 @@ type conversationState struct {
 	Contact    string            `json:"contact"`
 	Assignment notify.Assignment `json:"assignment"`
 	Seq        int64             `json:"seq"`
+	Last       *line             `json:"last,omitempty"` // of the transcript
 }
 
 type state struct {
@@ -107,7 +108,7 @@ func (d *Demo) state(w http.ResponseWriter, r *http.Request) {
 			d.fail(w, r, err)
 			return
 		}
-		out.Conversations = append(out.Conversations, conversationState{c.ID, c.Contact, c.Assignment, c.Seq})
+		out.Conversations = append(out.Conversations, conversationState{c.ID, c.Contact, c.Assignment, c.Seq, d.room.last(id)})
 	}
 	answer(w, http.StatusOK, out)
 }

@@ -42,7 +42,7 @@ func (s *story) firstMinute(b *browser.Browser) (stage, mei *browser.Page) {
 	s.Desktop.WaitNotification(s.t, "Push test")
 	mei.Wait("the delay of the test", `/received after \d+(\.\d+)? s/i.test(document.querySelector("#test-result").innerText)`)
 	mei.Wait("the state of push", `document.body.innerText.includes("Push reaches this device")`)
-	clickOn(mei, "My profile")
+	mei.Click("#profile .back")
 
 	mei.Hide() // so that there is a tab to look at within the 5 s
 	mei.Show()
@@ -87,14 +87,20 @@ func (s *story) grantByHand(b *browser.Browser, mei *browser.Page) {
 		if err := driver.AnswerPrompt(ctx, true); err != nil {
 			s.t.Fatal(err)
 		}
-		clickOn(mei, "My profile")
+		openProfile(mei)
 	} else {
 		// Headless Chromium answers its prompt with no, so it is answered before.
 		mei.GrantNotifications()
-		clickOn(mei, "My profile")
+		openProfile(mei)
 		clickOn(mei, "Turn push on here")
 	}
 	mei.Wait("the state in words", `document.querySelector("#permission-words").innerText === "Browser notification is granted."`)
+}
+
+// openProfile opens "My profile" by the icon at the bottom left.
+func openProfile(p *browser.Page) {
+	p.Click("#profile-icon")
+	clickOn(p, "My profile")
 }
 
 // clickOn clicks the button or link that says so.

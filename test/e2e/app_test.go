@@ -1,0 +1,403 @@
+//go:build linux && e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"caac-hub/hub/notify"
+	"caac-hub/test/browser"
+	"caac-hub/test/browser/chromium"
+	"caac-hub/test/world"
+)
+
+// openCheck opens "Check this device" by the profile icon.
+func openCheck(p *browser.Page) {
+	p.Click("#profile-icon")
+	p.Gesture(`document.querySelector("#open-check").click()`, nil)
+	p.Wait("the checks", `document.querySelectorAll("#checks li").length > 8 && !document.querySelector("#checks").innerText.includes("Asking the hub")`)
+}
+
+// tabCall calls a method of the DevTools protocol on a page in Chromium.
+func tabCall(t *testing.T, p *browser.Page, method string, params, result any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := p.Tab().(*chromium.Tab).Call(ctx, method, params, result); err != nil {
+		t.Fatalf("%s: %v", method, err)
+	}
+}
+
+// phone is a device that Chromium can pretend to be, as far as a page can tell.
+type phone struct {
+	name, ua, script, says string
+}
+
+const iOS = "Mozilla/5.0 (iPhone; CPU iPhone OS %s like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/%s Mobile/15E148 Safari/604.1"
+
+const noPush = `delete window.PushManager; delete window.Notification;`
+
+var phones = []phone{
+	{"iphone-old", fmt.Sprintf(iOS, "15_8", "15.8"), noPush, "16.4 or above"},
+	{"iphone-safari", fmt.Sprintf(iOS, "17_5", "17.5"), noPush, `Select "Add to Home Screen"`},
+	{"iphone-switches-16", fmt.Sprintf(iOS, "16_6", "16.6"), noPush + `navigator.standalone = true;`, `"Feature Flags" (WebKit Function Flag) (yours: iOS 16.6)`},
+	{"iphone-switches-17", fmt.Sprintf(iOS, "17_5", "17.5"), noPush + `navigator.standalone = true;`, `"Experimental Features" (yours: iOS 17.5)`},
+	{"iphone-home", fmt.Sprintf(iOS, "17_5", "17.5"), `navigator.standalone = true;`, ""},
+	{"android", "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36", "", "Please don't remove Chrome from background running."},
+}
+
+func (ph phone) pretend(t *testing.T, p *browser.Page) {
+	t.Helper()
+	tabCall(t, p, "Page.enable", nil, nil)
+	tabCall(t, p, "Emulation.setUserAgentOverride", map[string]any{"userAgent": ph.ua}, nil)
+	tabCall(t, p, "Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": ph.script}, nil)
+}
+
+func TestPhonesAreToldWhatTheyNeedFirst(t *testing.T) {
+	s := newDemo(t)
+	b := s.Chromium()
+	for _, ph := range phones {
+		p := b.Open("about:blank")
+		ph.pretend(t, p)
+		p.Navigate(s.hub + "/agent/mei?view=profile")
+		p.Wait("the profile of "+ph.name, `!document.querySelector("#duty").disabled && document.querySelector("#permission-words").innerText !== ""`)
+		says := p.Text("#home")
+		if ph.says == "" && says != "" || !strings.Contains(says, ph.says) {
+			t.Errorf("%s: it says %q, want %q", ph.name, says, ph.says)
+		}
+		for _, name := range []string{"Push API", "Notifications", "Service Workers"} {
+			if strings.Contains(ph.name, "switches") && !strings.Contains(says, name) {
+				t.Errorf("%s: the switch %q is not named in %q", ph.name, name, says)
+			}
+		}
+		p.Close()
+	}
+	for _, m := range b.Problems() {
+		t.Errorf("a page said: %v", m)
+	}
+}
+
+// axe is the accessibility checker, run in the page; it ends in what it found.
+func axe(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile("../js/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Fatalf("%v; make types installs it", err)
+	}
+	return `(async () => { if (!window.axe) { ` + string(source) + ` }
+		const { violations } = await window.axe.run();
+		return violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.target + ": " + n.failureSummary));
+	})()`
+}
+
+func TestEveryScreenOfTheAppIsAccessible(t *testing.T) {
+	s := newDemo(t)
+	b := s.Chromium()
+	run := axe(t)
+	check := func(name string, p *browser.Page) {
+		t.Helper()
+		for _, width := range []int{1280, 390} {
+			for _, scheme := range []string{"light", "dark"} {
+				tabCall(t, p, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": false}, nil)
+				tabCall(t, p, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+				p.Eval(browser.Painted(scheme == "dark"), nil)
+				var violations []string
+				p.Eval(run, &violations)
+				for _, v := range violations {
+					t.Errorf("%s, %d wide, %s: %s", name, width, scheme, v)
+				}
+			}
+		}
+		tabCall(t, p, "Emulation.clearDeviceMetricsOverride", nil, nil)
+		if wide := p.Text("html"); wide == "" {
+			t.Errorf("%s is empty", name)
+		}
+	}
+	p := b.Open(s.hub + "/agent/")
+	p.Wait("the accounts", `document.querySelectorAll("#accounts a").length === 2`)
+	check("log in", p)
+	p.Navigate(s.hub + "/agent/mei")
+	p.Wait("the banner", `!document.querySelector("#duty").disabled && document.querySelector("#banner").checkVisibility()`)
+	check("the empty list", p)
+	clickOn(p, "now")
+	p.Wait("a toast and a count", `document.querySelector("#toasts").firstChild && document.title === "(1) CAAC" && document.querySelector("#conversations .last")`)
+	check("the list", p)
+	p.Click("#conversations button")
+	p.Wait("the chat", `document.querySelectorAll("#lines li").length === 1 && document.querySelector("#chat-to").textContent`)
+	check("the chat", p)
+	p.Click("#profile-icon")
+	check("the menu", p)
+	clickOn(p, "My profile")
+	p.Wait("the devices", `document.querySelectorAll("#devices li").length === 1`)
+	check("my profile", p)
+	openCheck(p)
+	clickOn(p, "Copy report")
+	check("check this device", p)
+	p.Click("#duty")
+	p.Wait("the note", `document.querySelector("#duty-note").checkVisibility()`)
+	check("off duty", p)
+	p.Click("#profile-icon")
+	clickOn(p, "Log out")
+	p.Wait("to be logged out", `document.querySelector("#gone").checkVisibility()`)
+	check("logged out", p)
+	p.Navigate(s.hub + "/demo/offline")
+	check("offline", p)
+	for _, m := range b.Problems() {
+		t.Errorf("a page said: %v", m)
+	}
+}
+
+func TestAppIsUsedByKeyboardAlone(t *testing.T) {
+	s := newDemo(t)
+	p := s.Chromium().Open(s.hub + "/agent/mei")
+	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
+	s.message("c1", "mei", "hello")
+	press := func(key string) {
+		t.Helper()
+		codes := map[string]int{"Tab": 9, "Enter": 13, " ": 32, "Escape": 27, "ArrowDown": 40}
+		text := map[string]string{"Enter": "\r", " ": " "}[key]
+		tabCall(t, p, "Input.dispatchKeyEvent", map[string]any{"type": "keyDown", "key": key, "windowsVirtualKeyCode": codes[key], "text": text}, nil)
+		tabCall(t, p, "Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key, "windowsVirtualKeyCode": codes[key]}, nil)
+	}
+	// tabTo presses Tab until the focus is on what a selector finds, and there shows.
+	tabTo := func(selector string) {
+		t.Helper()
+		for range 40 {
+			press("Tab")
+			var there bool
+			p.Eval(`document.activeElement.matches(`+fmt.Sprintf("%q", selector)+`) && document.activeElement.checkVisibility()`, &there)
+			if there {
+				return
+			}
+		}
+		t.Fatalf("Tab does not lead to %s", selector)
+	}
+	p.Wait("the conversation", `document.querySelectorAll("#conversations button").length === 1`)
+	tabTo("#profile-icon")
+	press("Enter")
+	tabTo("#open-profile")
+	press("Escape")
+	p.Wait("the menu to close", `document.querySelector("#menu").hidden && document.activeElement.id === "profile-icon"`)
+	press("Enter")
+	tabTo("#open-profile")
+	press("Enter")
+	p.Wait("the profile", `document.activeElement.id === "profile-title" && document.querySelector("#profile").checkVisibility()`)
+	tabTo("#device-on")
+	press(" ")
+	p.Wait("the device's switch", `!document.querySelector("#device-on").checked`)
+	s.wait("the hub to know", func() bool {
+		var info struct {
+			Logins []struct{ Settings struct{ On bool } }
+		}
+		s.call("GET", "/v1/agents/mei", nil, &info)
+		return len(info.Logins) == 1 && !info.Logins[0].Settings.On
+	})
+	press("Escape")
+	p.Wait("the list", `document.querySelector("#profile").hidden`)
+	press("Enter") // the focus is on the first conversation
+	p.Wait("the chat", `document.querySelector("#chat").checkVisibility() && document.activeElement.id === "chat-name"`)
+	tabTo("#reply-text")
+	tabCall(t, p, "Input.insertText", map[string]any{"text": "good day"}, nil)
+	press("Enter")
+	p.Wait("the reply", `document.querySelector("#lines li.mine")?.innerText.includes("good day")`)
+}
+
+func TestInstalledAppShowsItsCountAsBadge(t *testing.T) {
+	s := newDemo(t)
+	b := s.Chromium()
+	mei := b.Open(s.hub + "/agent/mei")
+	mei.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
+	mei.Wait("the worker", `navigator.serviceWorker.ready`)
+
+	var installability struct {
+		InstallabilityErrors []struct{ ErrorID string }
+	}
+	tabCall(t, mei, "Page.getInstallabilityErrors", nil, &installability)
+	for _, e := range installability.InstallabilityErrors {
+		t.Errorf("not installable: %s", e.ErrorID)
+	}
+	var manifest struct {
+		Errors []struct{ Message string }
+		Data   string
+	}
+	tabCall(t, mei, "Page.getAppManifest", nil, &manifest)
+	for _, e := range manifest.Errors {
+		t.Errorf("the manifest: %s", e.Message)
+	}
+	var says struct {
+		Name, Display string
+		Icons         []struct{ Src, Purpose string }
+	}
+	if err := json.Unmarshal([]byte(manifest.Data), &says); err != nil || says.Name != "CAAC" || says.Display != "standalone" || !strings.Contains(manifest.Data, "maskable") {
+		t.Errorf("the manifest says %s, %v", manifest.Data, err)
+	}
+	for _, icon := range says.Icons {
+		mei.Wait("the icon "+icon.Src, fmt.Sprintf(`fetch(%q).then((r) => r.ok)`, icon.Src))
+	}
+
+	mei.GrantNotifications()
+	openProfile(mei)
+	clickOn(mei, "Turn push on here")
+	mei.Wait("push", `document.querySelector("#push-words").innerText.startsWith("Push reaches")`)
+	driver := b.Driver().(*chromium.Driver)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	app, err := driver.Install(ctx, s.hub+"/agent/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen string
+	s.wait("the app to open as Mei, alone in its window", func() bool {
+		value, err := app.Eval(ctx, `[document.querySelector("#name").innerText, matchMedia("(display-mode: standalone)").matches, document.querySelector("#duty").disabled].join()`, false)
+		return err == nil && json.Unmarshal(value, &seen) == nil && seen == "Mei,true,false"
+	})
+	badge := func(n int) {
+		t.Helper()
+		s.wait(fmt.Sprintf("a badge of %d", n), func() bool {
+			got, err := driver.Badge(ctx, s.hub+"/agent/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got == n
+		})
+	}
+	mei.Close()
+	s.message("c1", "mei", "one")
+	s.message("c2", "mei", "two")
+	badge(2)
+	if err := app.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	(&agent{nil, s, "mei"}).waitPresence(notify.Closed)
+	s.message("c3", "mei", "three")
+	s.Desktop.WaitNotification(t, "Contact")
+	badge(3) // by the worker, with nothing open
+	s.call("POST", "/v1/agents/mei/read", map[string]any{"conversation": "c1", "upto": 1}, nil)
+	b.Open(s.hub + "/agent/mei")
+	badge(2)
+	for _, m := range b.Problems() {
+		t.Errorf("a page said: %v", m)
+	}
+}
+
+func TestAppWithoutTheHubSaysThatItIsOffline(t *testing.T) {
+	eachBrowser(t, func(t *testing.T) *story {
+		return &story{World: world.New(t), t: t}
+	}, func(s *story, b *browser.Browser) {
+		c := s.config()
+		program, stop := s.run(c)
+		s.hub = program.URL()
+		c.Listen = strings.TrimPrefix(s.hub, "http://")
+		p := b.Open(s.hub + "/agent/mei")
+		p.Wait("the page to be connected and the shell kept", `(async () => !document.querySelector("#duty").disabled
+			&& (await navigator.serviceWorker.ready)
+			&& (await (await caches.open("caac-shell")).keys()).length >= 9)()`)
+		stop()
+		p.Wait("the page to say so", `document.querySelector("#connection").innerText.includes("Trying again")`)
+		p.Gesture(`location.reload()`, nil)
+		p.Wait("the shell", `document.querySelector("h1")?.innerText === "You are offline" && document.querySelector("img").naturalWidth > 0 && getComputedStyle(document.querySelector("main")).display === "grid"`)
+		s.run(c)
+		p.Wait("the page to come back by itself", `document.querySelector("#duty") && !document.querySelector("#duty").disabled`)
+	})
+}
+
+func TestAppSpeaksChinese(t *testing.T) {
+	s := newDemo(t)
+	b := s.Chromium()
+	p := b.Open(s.hub + "/agent/mei?view=profile")
+	var missing []string
+	p.Eval(`(async () => {
+		const { TABLES } = await import("/demo/strings.js");
+		const [en, zh] = [TABLES.en, TABLES["zh-TW"]];
+		const values = (text) => (text.match(/\{\w+\}/g) ?? []).sort().join();
+		return [
+			...Object.keys(en).filter((k) => !(k in zh)), ...Object.keys(zh).filter((k) => !(k in en)),
+			...Object.keys(en).filter((k) => k in zh && (values(en[k]) !== values(zh[k]) || !zh[k].trim())),
+			...Object.keys(en).filter((k) => en[k] === zh[k] && !["app.nav", "c.miui"].includes(k)),
+			...[...document.querySelectorAll("[data-t], [data-t-label], [data-t-placeholder]")].flatMap((e) => ["data-t", "data-t-label", "data-t-placeholder"]
+				.map((name) => e.getAttribute(name)).filter((k) => k && !(k in en))),
+		];
+	})()`, &missing)
+	if len(missing) > 0 {
+		t.Errorf("without words, or with other values: %q", missing)
+	}
+	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
+	p.Type("#locale", "zh-TW")
+	p.Wait("the language", `document.documentElement.lang === "zh-TW" && document.querySelector("#profile-title").innerText === "我的個人檔案"`)
+	p.Gesture(`document.querySelector("#go-check").click()`, nil)
+	p.Wait("the checks", `document.querySelectorAll("#checks li").length > 8`)
+	// What is left of Latin letters are names.
+	var latin []string
+	p.Eval(`(() => {
+		const walk = document.createTreeWalker(document.querySelector("#app"), NodeFilter.SHOW_TEXT);
+		const found = [];
+		while (walk.nextNode()) {
+			const e = walk.currentNode.parentElement;
+			if (e.checkVisibility() && !e.closest("#code, #check-code, #name") && /[A-Za-z]{2,} [A-Za-z]{2,}/.test(walk.currentNode.data)) found.push(walk.currentNode.data);
+		}
+		return found;
+	})()`, &latin)
+	for _, text := range latin {
+		if !strings.Contains(text, "macOS High Sierra") && !strings.Contains(text, "Intel Pentium") {
+			t.Errorf("not Chinese: %q", text)
+		}
+	}
+	p.Navigate(s.hub + "/agent/mei")
+	p.Wait("the language to stay", `document.documentElement.lang === "zh-TW" && document.querySelector("#empty").innerText === "目前沒有對話。"`)
+}
+
+func TestFixedStringsOfTheAppAreThoseOfNotifications(t *testing.T) {
+	s := newDemo(t)
+	p := s.Chromium().Open(s.hub + "/agent/mei")
+	var fixed map[string]map[string]string
+	p.Eval(`import("/demo/strings-fixed.js").then((m) => m.FIXED)`, &fixed)
+	for _, language := range notify.Languages {
+		for _, kind := range []notify.Kind{notify.Image, notify.Sticker, notify.Video, "file"} {
+			want := notify.Compose(notify.ComposeInput{Kind: kind, Locale: language}).Body
+			if got := fixed[language][string(kind)]; got != want {
+				t.Errorf("%s, %s: %q, notifications say %q", language, kind, got, want)
+			}
+		}
+	}
+}
+
+func TestSetUpAgainMakesANewSubscription(t *testing.T) {
+	s := newDemo(t)
+	b := s.Chromium()
+	p := b.Open(s.hub + "/agent/mei")
+	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
+	p.GrantNotifications()
+	openCheck(p)
+	state := func(id string) string {
+		return fmt.Sprintf(`document.querySelector("#checks [data-check=%s]").className`, id)
+	}
+	p.Wait("the failed check", state("push")+` === "failed" && `+state("permission")+` === "passed" && `+state("dnd")+` === "unknown"`)
+	p.Click(`#checks [data-check=push] button`)
+	p.Wait("the check to pass", state("push")+` === "passed"`)
+	endpoint := `navigator.serviceWorker.ready.then((r) => r.pushManager.getSubscription()).then((s) => s?.endpoint ?? "")`
+	var before, after, code string
+	p.Eval(endpoint, &before)
+	code = p.Text("#check-code")
+	p.Click("#set-up-again")
+	p.Wait("the Push test", `/^Set up again\. Received after/.test(document.querySelector("#again-result").innerText)`)
+	s.Desktop.WaitNotification(t, "Push test")
+	p.Eval(endpoint, &after)
+	if before == "" || after == "" || after == before {
+		t.Errorf("the subscription was %q and is %q", before, after)
+	}
+	p.Wait("every check of push to pass", state("push")+` === "passed" && `+state("vpn")+` === "passed" && `+state("network")+` === "passed"`)
+	p.Click("#copy-report")
+	var report string
+	p.Eval(`document.querySelector("#report").value`, &report)
+	if got := p.Text("#check-code"); got != code || !strings.Contains(report, "device code "+code) || !strings.Contains(report, "[passed] 1. Push subscription") {
+		t.Errorf("the code was %s and is %s; the report says %s", code, got, report)
+	}
+	for _, m := range b.Problems() {
+		t.Errorf("a page said: %v", m)
+	}
+}
