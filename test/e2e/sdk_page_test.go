@@ -1,0 +1,327 @@
+//go:build linux && e2e
+
+package e2e
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"caac-hub/config"
+	"caac-hub/http/serve"
+	"caac-hub/hub/notify"
+	"caac-hub/hub/wire"
+	"caac-hub/test/browser"
+	"caac-hub/test/browser/chromium"
+	"caac-hub/test/faultproxy"
+	"caac-hub/test/world"
+)
+
+// rough is a story whose page reaches the hub over a line that may break, and
+// whose hub may end and come back.
+type rough struct {
+	*story
+	whole  *story // of which story is a part
+	line   *faultproxy.Proxy
+	config config.Config
+	stop   func()
+	b      *browser.Browser
+	mei    *agent
+}
+
+func newRough(t *testing.T, start func(*world.World) *browser.Browser) *rough {
+	t.Helper()
+	r := &rough{story: &story{World: world.New(t), t: t}}
+	r.servePages()
+	r.config = r.story.config()
+	program, stop := r.run(r.config)
+	r.stop, r.dataDir = stop, r.config.DataDir
+	u, err := url.Parse(program.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.config.Listen = u.Host
+	r.line = faultproxy.New(t, u.Host)
+	key, err := os.ReadFile(filepath.Join(r.dataDir, serve.FirstKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.key = strings.TrimSpace(string(key))
+	r.nodes = []string{program.URL()}
+	r.hub = "http://" + r.line.Addr()
+	r.call("PUT", "/v1/agents/mei", map[string]any{"name": "Mei", "on_duty": true}, nil)
+	r.whole, r.b = r.story, start(r.World)
+	r.mei = r.open(r.b, "mei")
+	r.mei.grant()
+	return r
+}
+
+// tell tells a part of the story as a test of its own.
+func (r *rough) tell(name string, part func(r *rough)) {
+	r.t.Run(name, func(t *testing.T) {
+		s := *r.story
+		s.t = t
+		p := *r
+		p.story, p.b = &s, r.b.For(t)
+		p.mei = &agent{r.mei.For(t), &s, "mei"}
+		p.mei.Eval(`caac.client.viewing(null)`, nil)
+		part(&p)
+		r.messages, r.stop = s.messages, p.stop
+	})
+}
+
+// online waits until the page is connected as the one device it was, shows the
+// true count, and what is pushed to it is shown.
+func (r *rough) online() {
+	r.t.Helper()
+	r.mei.waitConnected()
+	r.wait("the device to be subscribed", r.mei.subscribed)
+	r.mei.waitPresence(notify.Active)
+	r.mei.Hide()
+	r.mei.waitPresence(notify.Hidden)
+	m := r.message("after "+r.t.Name(), "mei", r.t.Name())
+	r.wantEnd(m, notify.Push, notify.PageHidden, notify.PushAccepted)
+	r.Desktop.WaitNotification(r.t, "Contact")
+	r.mei.waitCount(r.messages)
+	r.mei.Show()
+	r.mei.waitPresence(notify.Active)
+}
+
+func TestPageComesBackToTheTruth(t *testing.T) {
+	for _, b := range browsers {
+		t.Run(b.name, func(t *testing.T) {
+			r := newRough(t, b.start)
+			r.tell("reloaded", func(r *rough) {
+				r.message("c1", "mei", "hello")
+				r.mei.waitCount(1)
+				r.mei.Eval(`caac.old = true, location.reload()`, nil)
+				r.mei.Wait("the new page", `window.caac && !caac.old`)
+				r.online()
+			})
+			r.tell("from the back-forward cache", func(r *rough) {
+				r.mei.Eval(`addEventListener("pageshow", (e) => { caac.persisted = e.persisted })`, nil)
+				r.mei.Navigate(r.caac + "/token/mei")
+				r.mei.waitLogin("away", func(l login) bool { return l.Presence == "hidden" || l.Presence == "closed" })
+				r.message("c2", "mei", "while away")
+				r.mei.Eval(`history.back()`, nil)
+				r.online()
+				var persisted bool
+				r.mei.Eval(`caac.persisted === true`, &persisted)
+				r.t.Logf("kept in the cache: %v", persisted)
+			})
+			r.tell("offline and back", func(r *rough) {
+				line := r.hub
+				r.hub = r.nodes[0]
+				r.line.Set(faultproxy.Blackhole)
+				r.message("c3", "mei", "into the dark")
+				r.mei.Eval(`dispatchEvent(new Event("online"))`, nil) // another network, as dead
+				r.mei.Wait("the page to notice", `caac.state !== "online"`)
+				r.line.Set(faultproxy.Forward)
+				r.hub = line
+				r.mei.Eval(`dispatchEvent(new Event("online"))`, nil)
+				r.online()
+			})
+			r.tell("after a restart of the hub with a new VAPID key", func(r *rough) {
+				before := r.mei.logins()[0].Settings.KeyID
+				r.stop()
+				r.mei.Wait("the page to notice", `caac.state !== "online"`)
+				r.rotate()
+				_, r.stop = r.whole.run(r.config)
+				r.mei.Eval(`dispatchEvent(new Event("online"))`, nil)
+				r.mei.waitConnected()
+				r.wait("a subscription for the new key", func() bool {
+					l := r.mei.logins()
+					return len(l) == 1 && l[0].Settings.Subscribed && l[0].Settings.KeyID != before
+				})
+				r.online()
+			})
+			r.tell("with its storage cleared", func(r *rough) {
+				before := r.mei.logins()[0]
+				r.mei.Eval(`(async () => {
+					localStorage.clear();
+					indexedDB.deleteDatabase("caac");
+					for (const r of await navigator.serviceWorker.getRegistrations()) {
+						await (await r.pushManager.getSubscription())?.unsubscribe();
+						await r.unregister();
+					}
+				})()`, nil)
+				r.line.Cut()
+				r.wait("another subscription of the same device", func() bool {
+					l := r.mei.logins()
+					return len(l) == 1 && l[0].Device == before.Device && l[0].Settings.Subscribed && l[0].Settings.Endpoint != before.Settings.Endpoint
+				})
+				r.online()
+			})
+			r.tell("its subscription lost", func(r *rough) {
+				before := r.mei.logins()[0].Settings.Endpoint
+				r.mei.Eval(`navigator.serviceWorker.ready.then((r) => r.pushManager.getSubscription()).then((s) => s.unsubscribe())`, nil)
+				r.mei.hide()
+				r.message("c4", "mei", "to nowhere")
+				r.wait("another subscription", func() bool {
+					l := r.mei.logins()
+					return l[0].Settings.Subscribed && l[0].Settings.Endpoint != before
+				})
+				r.mei.Show()
+				r.online()
+			})
+			r.tell("permission revoked and given back", func(r *rough) {
+				r.mei.SetNotifications(browser.Denied)
+				r.wait("the hub to know", func() bool { return r.mei.logins()[0].Settings.Permission == "denied" })
+				r.mei.hide()
+				m := r.message("c5", "mei", "unheard")
+				if d := r.waitEnds(m)[0]; d.Reason != notify.PermissionDenied {
+					r.t.Errorf("decided %s, %s", d.Channel, d.Reason)
+				}
+				r.mei.Show()
+				r.mei.SetNotifications(browser.Granted)
+				r.online()
+			})
+			r.tell("frozen and resumed", func(r *rough) {
+				tab, ok := r.mei.Tab().(*chromium.Tab)
+				if !ok {
+					r.t.Skip("only Chromium freezes a page on demand")
+				}
+				lifecycle := func(state string) {
+					ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+					defer cancel()
+					if err := tab.Call(ctx, "Page.setWebLifecycleState", map[string]string{"state": state}, nil); err != nil {
+						r.t.Fatal(err)
+					}
+				}
+				r.mei.hide() // only what is hidden freezes
+				lifecycle("frozen")
+				r.wantEnd(r.message("c6", "mei", "frozen"), notify.Push, notify.PageHidden, notify.PushAccepted)
+				lifecycle("active")
+				r.mei.Show()
+				r.online()
+			})
+			r.tell("in two windows, of which one sounds", oneSounds)
+		})
+	}
+}
+
+// rotate makes a new VAPID key while the hub doesn't run.
+func (r *rough) rotate() {
+	r.t.Helper()
+	admin, done, err := serve.OpenAdmin(r.t.Context(), r.config)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer done()
+	if _, err := admin.AddVAPID(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func oneSounds(r *rough) {
+	const listen = `(() => {
+		caac.chimes = 0;
+		const start = AudioScheduledSourceNode.prototype.start;
+		AudioScheduledSourceNode.prototype.start = function (...when) { caac.chimes++; return start.apply(this, when) };
+	})()`
+	// Firefox starts no audio where there is no device for it. This stands in, and
+	// goes by its autoplay rule.
+	const device = `(() => {
+		const runs = new WeakSet();
+		AudioContext.prototype.resume = async function () {
+			if (navigator.getAutoplayPolicy("audiocontext") === "allowed") runs.add(this);
+		};
+		Object.defineProperty(AudioContext.prototype, "state", { get() { return runs.has(this) ? "running" : "suspended" } });
+	})()`
+	var on, heard bool
+	r.mei.Eval(`caac.client.soundOn`, &on)
+	if on {
+		r.t.Error("the sound is on by itself")
+	}
+	second := &agent{r.b.OpenWindow(r.caac + "/agent/mei"), r.story, "mei"}
+	defer second.Close()
+	second.waitConnected()
+	for _, page := range []*agent{r.mei, second} {
+		page.Eval(listen, nil)
+		if r.b.Name() == "firefox" {
+			page.Eval(device, nil)
+		}
+	}
+	second.Eval(`caac.client.sound(true)`, &heard)
+	if heard {
+		r.t.Error("a page sounds that nobody has touched")
+	}
+	for _, page := range []*agent{r.mei, second} {
+		page.Gesture(`caac.client.sound(true)`, nil)
+		page.Wait("the page to say whether it is heard", `caac.client.sound(true)`)
+	}
+	second.Wait("the tab to fall silent", `navigator.locks.query().then(({held}) => !held.some((l) => l.name === "caac.sound"))`)
+	for _, page := range []*agent{r.mei, second} {
+		page.Eval(`caac.chimes = 0, caac.toasts.length = 0`, nil)
+	}
+	r.message("c7", "mei", "ding")
+	second.Wait("a toast", `caac.toasts.length === 1`)
+	count := func() (n int) {
+		for _, page := range []*agent{r.mei, second} {
+			var chimes int
+			page.Eval(`caac.chimes`, &chimes)
+			n += chimes
+		}
+		return n
+	}
+	r.wait("a sound", func() bool { return count() > 0 })
+	second.Wait("the tab to fall silent", `navigator.locks.query().then(({held}) => !held.some((l) => l.name === "caac.sound"))`)
+	if n := count(); n != 1 {
+		r.t.Errorf("%d sounds for one message", n)
+	}
+	second.Gesture(`caac.client.sound(false)`, nil)
+	r.mei.Eval(`caac.client.soundOn`, &on)
+	if on {
+		r.t.Error("turned off in one tab, on in the other")
+	}
+}
+
+func TestPageMindsTheTime(t *testing.T) {
+	for _, b := range browsers {
+		t.Run(b.name, func(t *testing.T) {
+			w := world.New(t)
+			browser := b.start(w)
+			n := newNode(t, w)
+			mei := &agent{browser.Open(n.caac + "/agent/mei"), n.story, "mei"}
+			welcome := func(l *link, ends time.Duration) {
+				l.send(wire.Welcome{
+					Type: wire.TypeWelcome, Socket: "s", Agent: "mei", Name: "Mei", Device: wire.DeviceAuth{ID: "d", Key: "k"}, OnDuty: true,
+					Version: 10, Conversations: []wire.Change{}, RenewSeconds: 1, Expires: time.Now().Add(ends).Unix(),
+				})
+				mei.waitConnected()
+			}
+			first := n.next()
+
+			welcome(first, 6*time.Second)
+			first.wait("a new token before the old one ends", func(f wire.Client) bool { return f.Type == wire.TypeRefresh && f.Token != "" })
+
+			first.conn.Close(wire.CloseTokenEnded, "the token has ended")
+			second := n.next()
+			if second.hello.Token == "" || second.hello.Device == nil || second.hello.Device.ID != "d" {
+				t.Errorf("said hello with %+v", second.hello)
+			}
+			welcome(second, time.Hour)
+
+			browser.Freeze()
+			time.Sleep(4 * time.Second) // the sleep itself
+			browser.Thaw()
+			second.wait("the question whether the line still holds", func(f wire.Client) bool { return f.Type == wire.TypeRefresh && f.Token == "" })
+			third := n.next() // nobody answered
+
+			mei.Eval(`(() => { const now = Date.now; Date.now = () => now() + 2 * 3600_000 })()`, nil)
+			welcome(third, time.Hour)
+			third.wait("its state, by a clock that is wrong", func(f wire.Client) bool {
+				if f.Token != "" {
+					t.Error("a token that is good by the hub's clock was renewed")
+				}
+				return f.Type == wire.TypeState
+			})
+			third.conn.Close(wire.CloseTokenEnded, "the token has ended")
+			welcome(n.next(), time.Hour)
+		})
+	}
+}
