@@ -139,14 +139,14 @@ func (p *peers) owns(partition int) bool { return p.owner(partition) == p.id }
 // a delivery that it knows to be confirmed is not to be decided again.
 const handTime = 3 * time.Second
 
-// justGained reports whether this node owns a partition since less than handTime.
-func (p *peers) justGained(partition int) bool {
+// settled reports whether this node has owned a partition for handTime.
+func (p *peers) settled(partition int) bool {
 	if p.alone() {
-		return false
+		return true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.owners[partition] == p.id && time.Since(p.gained[partition]) < handTime
+	return p.owners[partition] == p.id && time.Since(p.gained[partition]) >= handTime
 }
 
 // split returns the partitions this node owns, and the others.

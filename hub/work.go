@@ -79,7 +79,7 @@ func (h *Hub) carryOut(ctx context.Context, d notify.Due) error {
 		h.partitions[d.Partition].post(&ringOp{key: d.Key})
 		return nil
 	case notify.DueDeadline:
-		if end := d.At.Add(overdueAfter); h.peers.justGained(d.Partition) && time.Now().Before(end) {
+		if end := d.At.Add(overdueAfter); !h.peers.settled(d.Partition) && time.Now().Before(end) {
 			return h.store.Lease(ctx, d.Partition, []string{d.Key}, end)
 		}
 		h.partitions[d.Partition].post(&deadlineOp{due: d})
