@@ -8,11 +8,18 @@
  * @param {string} ua User-Agent
  */
 export function deviceLabel(ua) {
-  const browser = [[/Edg/, 'Edge'], [/Firefox|FxiOS/, 'Firefox'], [/CriOS|Chrom/, 'Chrome'], [/Safari/, 'Safari']]
-    .find(([pattern]) => /** @type {RegExp} */ (pattern).test(ua))?.[1] ?? 'Browser';
-  const system = [[/iPhone/, 'iPhone'], [/iPad/, 'iPad'], [/Android/, 'Android'], [/Windows/, 'Windows'], [/Mac OS/, 'Mac'], [/CrOS/, 'ChromeOS'], [/Linux/, 'Linux']]
-    .find(([pattern]) => /** @type {RegExp} */ (pattern).test(ua))?.[1];
-  return system ? `${browser} on ${system}` : String(browser);
+  const browser = first(ua, 'Edg:Edge Firefox FxiOS:Firefox CriOS:Chrome Chrom:Chrome Safari') ?? 'Browser';
+  const system = first(ua, 'iPhone iPad Android Windows Mac CrOS:ChromeOS Linux');
+  return system ? `${browser} on ${system}` : browser;
+}
+
+/**
+ * @param {string} ua
+ * @param {string} words in it and, after a colon, what they mean
+ * @returns {string | undefined} of the first that is there
+ */
+function first(ua, words) {
+  return words.split(' ').map((w) => w.split(':')).find(([w]) => ua.includes(w))?.at(-1);
 }
 
 /** The hub's word for the kind of device. */
