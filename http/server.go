@@ -213,6 +213,14 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// Seed makes what the demo needs to be there; Run does it too.
+func (s *Server) Seed(ctx context.Context) error {
+	if s.demo == nil {
+		return nil
+	}
+	return s.demo.Seed(ctx)
+}
+
 func (s *Server) routes(e *echo.Echo) {
 	e.GET("/livez", s.live)
 	e.GET("/readyz", s.ready)

@@ -141,7 +141,15 @@ func (n *node) open(ctx context.Context, o Options, code string) (err error) {
 		Code:          code,
 		Secret:        secret,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if !onRedis(c) {
+		// Who reads that the hub runs finds its agents. A shared state takes them
+		// once it is ready.
+		return n.server.Seed(ctx)
+	}
+	return nil
 }
 
 // close lets go of the state. The hub must have ended, or not have begun.
