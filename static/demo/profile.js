@@ -66,7 +66,9 @@ export function profile(client, app) {
   let offer = null;
 
   function show() {
-    const home = homeWords();
+    // Where all is set up, an Android phone needs no advice.
+    const done = look().system === 'android' && look().standalone && settings?.device.subscribed;
+    const home = done ? [] : homeWords();
     byId('home').replaceChildren(...home);
     byId('home').hidden = home.length === 0;
     byId('install').hidden = !offer;

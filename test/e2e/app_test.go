@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,9 +34,10 @@ func tabCall(t *testing.T, p *browser.Page, method string, params, result any) {
 	}
 }
 
-// phone is a device that Chromium can pretend to be, as far as a page can tell.
+// phone is a device, mostly a phone, that Chromium can pretend to be, as far as a page can tell.
 type phone struct {
 	name, ua, script, says string
+	row                    string // of the supported devices
 }
 
 const iOS = "Mozilla/5.0 (iPhone; CPU iPhone OS %s like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/%s Mobile/15E148 Safari/604.1"
@@ -43,12 +45,14 @@ const iOS = "Mozilla/5.0 (iPhone; CPU iPhone OS %s like Mac OS X) AppleWebKit/60
 const noPush = `delete window.PushManager; delete window.Notification;`
 
 var phones = []phone{
-	{"iphone-old", fmt.Sprintf(iOS, "15_8", "15.8"), noPush, "16.4 or above"},
-	{"iphone-safari", fmt.Sprintf(iOS, "17_5", "17.5"), noPush, `Select "Add to Home Screen"`},
-	{"iphone-switches-16", fmt.Sprintf(iOS, "16_6", "16.6"), noPush + `navigator.standalone = true;`, `"Feature Flags" (WebKit Function Flag) (yours: iOS 16.6)`},
-	{"iphone-switches-17", fmt.Sprintf(iOS, "17_5", "17.5"), noPush + `navigator.standalone = true;`, `"Experimental Features" (yours: iOS 17.5)`},
-	{"iphone-home", fmt.Sprintf(iOS, "17_5", "17.5"), `navigator.standalone = true;`, ""},
-	{"android", "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36", "", "Please don't remove Chrome from background running."},
+	{"iphone-old", fmt.Sprintf(iOS, "15_8", "15.8"), noPush, "16.4 or above", "iPhone"},
+	{"iphone-safari", fmt.Sprintf(iOS, "17_5", "17.5"), noPush, `Select "Add to Home Screen"`, "iPhone"},
+	{"iphone-switches-16", fmt.Sprintf(iOS, "16_6", "16.6"), noPush + `navigator.standalone = true;`, `"Feature Flags" (WebKit Function Flag) (yours: iOS 16.6)`, "iPhone"},
+	{"iphone-switches-17", fmt.Sprintf(iOS, "17_5", "17.5"), noPush + `navigator.standalone = true;`, `"Experimental Features" (yours: iOS 17.5)`, "iPhone"},
+	{"iphone-home", fmt.Sprintf(iOS, "17_5", "17.5"), `navigator.standalone = true;`, "", "iPhone"},
+	{"android", "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36", "", "Please don't remove Chrome from background running.", "Android"},
+	{"windows", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36", "", "", "Windows"},
+	{"mac", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36", "", "", "Mac"},
 }
 
 func (ph phone) pretend(t *testing.T, p *browser.Page) {
@@ -73,6 +77,19 @@ func TestPhonesAreToldWhatTheyNeedFirst(t *testing.T) {
 		for _, name := range []string{"Push API", "Notifications", "Service Workers"} {
 			if strings.Contains(ph.name, "switches") && !strings.Contains(says, name) {
 				t.Errorf("%s: the switch %q is not named in %q", ph.name, name, says)
+			}
+		}
+		openCheck(p)
+		var rows []string
+		p.Eval(`[...document.querySelectorAll("#supported tr[aria-current=true] th")].map((th) => th.firstChild.data)`, &rows)
+		if len(rows) != 1 || rows[0] != ph.row {
+			t.Errorf("%s: marked as this device: %q", ph.name, rows)
+		}
+		var checks []string
+		p.Eval(`[...document.querySelectorAll("#checks li")].filter((li) => li.className === "unknown").map((li) => li.dataset.check)`, &checks)
+		for id, on := range map[string]bool{"dnd": true, "battery": true, "stage": ph.row == "Mac", "sound": ph.row == "Mac", "miui": ph.row == "Android"} {
+			if slices.Contains(checks, id) != on {
+				t.Errorf("%s: can't be known: %q; %s there: want %v", ph.name, checks, id, on)
 			}
 		}
 		p.Close()
