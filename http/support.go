@@ -83,6 +83,7 @@ func (s *Server) supportPages(f files, o *Options, next http.Handler) http.Handl
 	const name = "support/index.html"
 	if page, ok := f["/"+name]; ok && o.Mode == ModeDemo && o.Support.Role != "" {
 		page.data = bytes.Replace(page.data, []byte(loginMark), []byte(strings.Replace(loginMark, `""`, `"`+demoLogin+`"`, 1)), 1)
+		page.small = gzipped(page.data)
 		page.etag = strings.Replace(page.etag, `"`, `"demo-`, 1)
 		f["/"+name] = page
 	}

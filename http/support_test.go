@@ -352,7 +352,7 @@ func TestStreamsEndWithTheServersRun(t *testing.T) {
 func TestSupportsPageIsServedInBothModesAndLogsInByItselfInTheDemoOnly(t *testing.T) {
 	page := func(o *Options) {
 		o.Static = fstest.MapFS{
-			"support/index.html": {Data: []byte(`<!doctype html><meta name="login" content=""><title>support</title>`)},
+			"support/index.html": {Data: []byte(`<!doctype html><meta name="login" content=""><title>support</title>` + strings.Repeat("<p>a page that is sent gzipped", 50))},
 			"demo/base.css":      {Data: []byte("a {}")},
 			"demo/stage.html":    {Data: []byte("<!doctype html>")}, "demo/agent.html": {Data: []byte("<!doctype html>")},
 		}

@@ -137,8 +137,9 @@ type UnreadInfo struct {
 
 // Trace is everything that happened to one message.
 type Trace struct {
-	Message    notify.Message    `json:"message"` // Text is empty unless asked for and not yet erased
-	Pending    bool              `json:"pending"` // not decided yet, or a delivery has not ended
+	Message    notify.Message    `json:"message"`          // Text is empty unless asked for and not yet erased
+	Pending    bool              `json:"pending"`          // not decided yet, or a delivery has not ended
+	Decided    time.Time         `json:"decided,omitzero"` // when the first logins were decided
 	Deliveries []notify.Delivery `json:"deliveries"`
 	Reached    bool              `json:"reached"`
 	// ReachedNobody: every delivery ended none or failed. Causes are then the

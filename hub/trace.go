@@ -160,6 +160,9 @@ func (h *Hub) traceOf(ctx context.Context, m notify.Message, text bool) (Trace, 
 				f = o.found
 			}
 		}
+		if t.Decided.IsZero() || f.Decided.Before(t.Decided) {
+			t.Decided = f.Decided
+		}
 		t.Pending = t.Pending || !f.Ended() || len(fs) < len(f.Parts)
 		t.Deliveries = append(t.Deliveries, f.Deliveries...)
 	}
