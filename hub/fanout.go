@@ -570,13 +570,3 @@ func (h *Hub) byPartition(agents []string) map[int][]string {
 	}
 	return parts
 }
-
-// finish deletes due work from a goroutine that may be a partition's own.
-func (h *Hub) finish(partition int, ref notify.DueRef) {
-	if h.open(1) {
-		go func() {
-			defer h.wg.Done()
-			h.partitions[partition].post(&doneOp{ref: ref})
-		}()
-	}
-}

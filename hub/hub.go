@@ -88,6 +88,7 @@ type Hub struct {
 	watch      watchers
 	reachable  reachCache
 	unheard    unheard
+	finished   finished
 	flush      struct {
 		mu      sync.Mutex
 		sockets []*socket
