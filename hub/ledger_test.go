@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"caac-hub/hub"
@@ -314,35 +313,6 @@ func everySeed(t *testing.T, n int, fn func(t *testing.T, seed uint64)) {
 func TestPagesEndAtTheTruth(t *testing.T) {
 	everySeed(t, *seeds, func(t *testing.T, seed uint64) {
 		run(t, func(t *testing.T, w *world) { pagesEndAtTheTruth(t, w, seed, nil) })
-	})
-}
-
-func TestPagesEndAtTheTruthOnThreeNodes(t *testing.T) {
-	everySeed(t, (*seeds+2)/3, func(t *testing.T, seed uint64) {
-		synctest.Test(t, func(t *testing.T) { pagesEndAtTheTruth(t, newShards(t, 3, 4), seed, nil) })
-	})
-}
-
-// TestPagesEndAtTheTruthWhateverTheNodesMiss loses some of what the nodes say to
-// each other, then more, then all, then nothing any more.
-func TestPagesEndAtTheTruthWhateverTheNodesMiss(t *testing.T) {
-	everySeed(t, (*seeds+2)/3, func(t *testing.T, seed uint64) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newShards(t, 3, 4)
-			w.doubts = true
-			pagesEndAtTheTruth(t, w, seed, func(round int) {
-				switch round {
-				case 5:
-					w.lines.lose(-1, -1, 0.1)
-				case 15:
-					w.lines.lose(-1, -1, 0.5)
-				case 25:
-					w.lines.lose(-1, -1, 1)
-				case 35:
-					w.lines.lose(-1, -1, 0)
-				}
-			})
-		})
 	})
 }
 
