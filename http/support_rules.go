@@ -132,8 +132,7 @@ func (l tryLogin) view(at, conversation string) (notify.LoginView, error) {
 
 // unconfirmed is the second decision, where the first one is a hope.
 func unconfirmed(v notify.View, d notify.Decision) *notify.Decision {
-	hope := d.Channel == notify.Local || d.Reason == notify.ViewingConversation || d.Reason == notify.ActivelyViewing
-	if !hope {
+	if d.Channel != notify.InApp && d.Channel != notify.Local {
 		return nil
 	}
 	for _, a := range v.Agents {

@@ -189,7 +189,7 @@ func TestTriedRulesAreTheRules(t *testing.T) {
 		{`"on_duty":true,"muted":true`, login("active", ""), "none agent_muted"},
 		{`"on_duty":true`, login("viewing", ""), "in_app viewing_conversation, then none unconfirmed"},
 		{`"on_duty":true`, login("active", `,"subscribed":true`), "in_app actively_viewing, then push unconfirmed"},
-		{`"on_duty":true`, `{"device":"d","page":"hidden","on":false,"permission":"granted"}`, "in_app device_off"},
+		{`"on_duty":true`, `{"device":"d","page":"hidden","on":false,"permission":"granted"}`, "in_app device_off, then none device_off"},
 		{`"on_duty":true`, `{"device":"d","page":"closed","on":true,"permission":"denied"}`, "none permission_denied"},
 		{`"on_duty":true`, login("visible", ""), "local visible_unfocused, then none unconfirmed"},
 		{`"on_duty":true`, login("hidden", ""), "local no_subscription, then none unconfirmed"},

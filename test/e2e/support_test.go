@@ -41,6 +41,7 @@ func TestSupportSeesWhyItDidNotRingWhoIsUnreachableAndWhatTheRulesWouldDo(t *tes
 	page.Wait("mei to be reachable", says(`#reach .reachable[data-agent="mei"]`, "Can be reached"))
 	page.Wait("ken not to be", `document.querySelector("#reach .agent").dataset.agent === "ken"`)
 
+	(&agent{mei, s, "mei"}).waitPresence(notify.Hidden)
 	code := s.loginsOf("mei")[0].Code
 	page.Gesture(`document.querySelector("#tab-why").click()`, nil)
 	page.Gesture(`document.querySelectorAll("#why .checks input")[0].click()`, nil)
@@ -50,7 +51,8 @@ func TestSupportSeesWhyItDidNotRingWhoIsUnreachableAndWhatTheRulesWouldDo(t *tes
 	page.Wait("the only message of the device", `document.querySelectorAll("#why .found").length === 1 && document.querySelector("#why .found").innerText.includes(`+strconv.Quote(told.Message)+`)`)
 	page.Gesture(`document.querySelector("#why .found").click()`, nil)
 	page.Wait("the device's code", says("#why .login", code))
-	page.Wait("the decision", says("#why .timeline", "Decided"))
+	page.Wait("the first decision", says("#why .timeline", "Decided at first: in the page only – notifications were never granted on this device"))
+	page.Wait("the second, where no page can confirm", says("#why .timeline", "Decided once more: silent – notifications were never granted on this device"))
 	page.Wait("that no text is shown", `!document.body.innerText.includes("hears this")`)
 
 	page.Gesture(`document.querySelector("#tab-rules").click()`, nil)
