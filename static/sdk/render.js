@@ -4,7 +4,7 @@
  */
 /** @import {NotifyFrame, Options, Self} from './types.js' */
 import { message, notify, permission } from './local.js';
-import { markShown } from './storage.js';
+import { markShown, wasShown } from './storage.js';
 import { drawn } from './toast.js';
 
 const MAX_SEEN = 500;
@@ -66,6 +66,7 @@ export function createRenderer({ options, worker, toasts, presence, self, versio
     if (permission() !== 'granted') return not(`permission is ${permission()}`);
     const r = await worker();
     if (!r) return not('this page has no service worker');
+    if (await wasShown(frame.id)) return { rendered: true }; // by a push that overtook a late frame
     const { conversation, counts, show, silent } = frame;
     const navigate = show.navigate ?? conversationUrl(conversation);
     await notify(r, show, { agent: self()?.agent, conversation, version: counts?.version ?? version(), navigate }, !!silent);

@@ -133,9 +133,16 @@ export async function update(key, change) {
 }
 
 /**
+ * Whether a delivery was notified on this device.
+ * @param {string} id
+ * @returns {Promise<boolean>}
+ */
+export const wasShown = async (id) => !!(await update('shown', (ids) => ids))?.includes(id);
+
+/**
  * Remembers that a delivery was notified on this device.
  * @param {string} id
  */
 export function markShown(id) {
-  return update('shown', (/** @type {string[] | undefined} */ ids) => (ids ?? []).filter((x) => x !== id).concat(id).slice(-MAX_SHOWN));
+  return update('shown', (/** @type {string[] | undefined} */ ids) => [...(ids ?? []), id].slice(-MAX_SHOWN));
 }

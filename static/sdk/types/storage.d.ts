@@ -34,6 +34,7 @@ export function update<T>(key: string, change: (value: any) => T): Promise<T>;
 export function markShown(id: string): Promise<string[]>;
 export function pushMemory(): PushMemory;
 export function keepPushMemory(m: PushMemory): void;
+export function wasShown(id: string): Promise<boolean>;
 /**
  * Whether this device wants push, and what the hub took last.
  */
