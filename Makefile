@@ -4,8 +4,10 @@ GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Build tags of tests that need more than Go: e2e real browsers, redis a real
-# Redis, soak hours. Without a tag a test needs nothing but Go.
+# Redis, valkey a Valkey (not every Debian has one), soak hours. Without a tag a
+# test needs nothing but Go.
 TAGS  := e2e,redis
+VALKEY = $$(command -v valkey-server >/dev/null && echo ,valkey)
 PKGS  := ./...
 # Packages that start browsers run one at a time, after the others.
 FIRST := $$($(GO) list -tags $(TAGS) ./... | grep -v '/test/')
@@ -26,7 +28,7 @@ run: ## Run the demo on http://localhost:8080
 .PHONY: test
 test: deps check types manifests ## Install what is missing, then check and test everything
 	$(GO) run ./test/report \
-		-run "-race -count=1 -timeout 20m -p 2 -tags $(TAGS) $(FIRST)" \
+		-run "-race -count=1 -timeout 20m -p 2 -tags $(TAGS)$(VALKEY) $(FIRST)" \
 		-run "-count=1 -timeout 20m $(UNRACED)" \
 		-run "-race -count=1 -timeout 20m -p 1 -tags $(TAGS) $(THEN)"
 
@@ -37,8 +39,8 @@ test-go: gofmt ## Check and test what needs Go alone
 
 .PHONY: check
 check: gofmt ## gofmt, go vet, staticcheck
-	$(GO) vet -tags $(TAGS),soak $(PKGS)
-	$(GO) run $(STATICCHECK) -tags $(TAGS),soak $(PKGS)
+	$(GO) vet -tags $(TAGS),valkey,soak $(PKGS)
+	$(GO) run $(STATICCHECK) -tags $(TAGS),valkey,soak $(PKGS)
 
 .PHONY: gofmt
 gofmt:

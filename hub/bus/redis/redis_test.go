@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -62,15 +61,6 @@ func TestBusConformsOnCluster(t *testing.T) {
 
 func TestBusConformsUnderSentinel(t *testing.T) {
 	conforms(t, redistest.StartSentinel(t, memory).URL())
-}
-
-func TestBusConformsOnValkey(t *testing.T) {
-	o := memory
-	o.Binary = "valkey-server"
-	if _, err := exec.LookPath(o.Binary); err != nil {
-		t.Skip("no Valkey: scripts/test-deps.sh installs it where Debian has it")
-	}
-	conforms(t, redistest.Start(t, o).URL())
 }
 
 // node is a member of a bus and what it hears.
