@@ -430,6 +430,16 @@ func (r opResult) done(_ *partition, err error) {
 	}
 }
 
+// waitAll waits for every one of several operations, as long as none has failed.
+func waitAll(ctx context.Context, results []opResult) error {
+	for _, r := range results {
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r opResult) wait(ctx context.Context) error {
 	select {
 	case err := <-r.reply:

@@ -174,12 +174,7 @@ func (h *Hub) all(ctx context.Context, agents []string, make func(id string, r o
 		h.at(h.partitionOf(id).n, make(id, r))
 		results = append(results, r)
 	}
-	for _, r := range results {
-		if err := r.wait(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return waitAll(ctx, results)
 }
 
 // takeOver gives the agents what is unanswered, with a decision for the newest
@@ -221,12 +216,7 @@ func (h *Hub) takeOver(ctx context.Context, b *notify.AssignBody, c notify.Conve
 		})
 		results = append(results, r)
 	}
-	for _, r := range results {
-		if err := r.wait(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return waitAll(ctx, results)
 }
 
 func (h *Hub) recipients(ctx context.Context, a notify.Assignment) ([]string, error) {

@@ -161,18 +161,18 @@ func (p *packer) delivery(d *Delivery) {
 }
 
 type unpacker struct {
-	reader
+	PackedReader
 	words []string
 	base  int64
 }
 
-func (u *unpacker) string() string { return string(u.bytes()) }
+func (u *unpacker) string() string { return string(u.Bytes()) }
 
 func (u *unpacker) word() string {
-	n := u.uvarint()
+	n := u.Uvarint()
 	switch {
 	case n > uint64(len(u.words)):
-		u.bad = true
+		u.Bad = true
 		return ""
 	case n > 0:
 		return u.words[n-1]
@@ -185,10 +185,10 @@ func (u *unpacker) word() string {
 }
 
 func (u *unpacker) time() time.Time {
-	if u.byte() == 0 {
+	if u.Byte() == 0 {
 		return time.Time{}
 	}
-	return FromNanos(u.base + u.varint())
+	return FromNanos(u.base + u.Varint())
 }
 
 func (u *unpacker) decision(d *Decision, flags uint64) {
@@ -205,9 +205,9 @@ func (u *unpacker) decision(d *Decision, flags uint64) {
 
 // count reads how many of something follow; each takes a byte at least.
 func (u *unpacker) count() int {
-	n := u.uvarint()
-	if n > uint64(len(u.b)) {
-		u.bad = true
+	n := u.Uvarint()
+	if n > uint64(len(u.Rest)) {
+		u.Bad = true
 		return 0
 	}
 	return int(n)
@@ -216,45 +216,45 @@ func (u *unpacker) count() int {
 // UnpackFanout reads what PackFanout wrote.
 func UnpackFanout(doc []byte) (Fanout, error) {
 	var f Fanout
-	u := unpacker{reader: reader{b: doc}}
-	format := u.byte()
+	u := unpacker{PackedReader: PackedReader{Rest: doc}}
+	format := u.Byte()
 	if format != fanoutFormat && format != fanoutOfOne {
 		return f, errPacked
 	}
-	u.base = u.varint()
+	u.base = u.Varint()
 	f.Decided = FromNanos(u.base)
-	f.Seq, f.Assignment = u.varint(), u.varint()
+	f.Seq, f.Assignment = u.Varint(), u.Varint()
 	if format == fanoutOfOne {
-		u.varint()
+		u.Varint()
 		f.Parts = []int{0}
 	} else if n := u.count(); n > 0 {
 		f.Parts = make([]int, n)
 		for i := range f.Parts {
-			f.Parts[i] = int(u.uvarint())
+			f.Parts[i] = int(u.Uvarint())
 		}
 	}
 	if n := u.count(); n > 0 {
 		f.Deliveries = make([]Delivery, n)
 	}
 	for i := range f.Deliveries {
-		if u.bad {
+		if u.Bad {
 			break
 		}
 		u.delivery(&f.Deliveries[i])
 	}
-	if u.bad || len(u.b) > 0 {
+	if u.Bad || len(u.Rest) > 0 {
 		return Fanout{}, errPacked
 	}
 	return f, nil
 }
 
 func (u *unpacker) delivery(d *Delivery) {
-	flags := u.uvarint()
+	flags := u.Uvarint()
 	d.ID = u.string()
 	u.decision(&d.Decision, flags)
 	if flags&hasFirst != 0 {
 		d.First = &Decision{}
-		u.decision(d.First, u.uvarint())
+		u.decision(d.First, u.Uvarint())
 	}
 	if flags&hasEnd != 0 {
 		d.End, d.EndReason = End(u.word()), Reason(u.word())
@@ -275,49 +275,54 @@ func (u *unpacker) delivery(d *Delivery) {
 
 var errPacked = errors.New("the packed record is damaged")
 
-// reader takes packed values off a slice; bad is set once it fell short.
-type reader struct {
-	b   []byte
-	bad bool
+// PackedReader takes packed values off Rest. Once it fell short, Bad is set and
+// what is taken is zero.
+type PackedReader struct {
+	Rest []byte
+	Bad  bool
 }
 
-func (r *reader) byte() byte {
-	if len(r.b) == 0 {
-		r.bad = true
+// Byte takes one byte.
+func (r *PackedReader) Byte() byte {
+	if len(r.Rest) == 0 {
+		r.Bad = true
 		return 0
 	}
-	c := r.b[0]
-	r.b = r.b[1:]
+	c := r.Rest[0]
+	r.Rest = r.Rest[1:]
 	return c
 }
 
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
+// Uvarint takes an unsigned number as encoding/binary writes it.
+func (r *PackedReader) Uvarint() uint64 {
+	v, n := binary.Uvarint(r.Rest)
 	if n <= 0 {
-		r.bad, r.b = true, nil
+		r.Bad, r.Rest = true, nil
 		return 0
 	}
-	r.b = r.b[n:]
+	r.Rest = r.Rest[n:]
 	return v
 }
 
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.b)
+// Varint takes a signed number as encoding/binary writes it.
+func (r *PackedReader) Varint() int64 {
+	v, n := binary.Varint(r.Rest)
 	if n <= 0 {
-		r.bad, r.b = true, nil
+		r.Bad, r.Rest = true, nil
 		return 0
 	}
-	r.b = r.b[n:]
+	r.Rest = r.Rest[n:]
 	return v
 }
 
-func (r *reader) bytes() []byte {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
+// Bytes takes a length and as many bytes, which share memory with Rest.
+func (r *PackedReader) Bytes() []byte {
+	n := r.Uvarint()
+	if n > uint64(len(r.Rest)) {
+		r.Bad, r.Rest = true, nil
 		return nil
 	}
-	p := r.b[:n]
-	r.b = r.b[n:]
+	p := r.Rest[:n]
+	r.Rest = r.Rest[n:]
 	return p
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+
+	"caac-hub/hub/notify"
 )
 
 // span is a run of applied seqs, inclusive.
@@ -162,35 +164,35 @@ var errRow = errors.New("the packed row is damaged")
 
 // unpackEntries reads a packed row; agentOf returns the agent of an id.
 func unpackEntries(b []byte, agentOf func(id []byte) *agent) ([]entry, error) {
-	r := reader{b: b}
-	if r.byte() != rowFormat {
+	r := notify.PackedReader{Rest: b}
+	if r.Byte() != rowFormat {
 		return nil, errRow
 	}
-	n := r.uvarint()
+	n := r.Uvarint()
 	if n > uint64(len(b)) {
 		return nil, errRow
 	}
 	entries := make([]entry, n)
-	base := int64(r.uvarint())
+	base := int64(r.Uvarint())
 	for i := range entries {
 		e := &entries[i]
-		id := r.bytes()
-		if r.bad {
+		id := r.Bytes()
+		if r.Bad {
 			return nil, errRow
 		}
 		e.agent = agentOf(id)
-		e.cursor = int64(r.uvarint())
-		e.fence = r.varint()
-		e.assigned = r.varint()
-		e.stamp = base + int64(r.uvarint())
-		spans := r.uvarint()
-		if spans > uint64(len(r.b)) {
+		e.cursor = int64(r.Uvarint())
+		e.fence = r.Varint()
+		e.assigned = r.Varint()
+		e.stamp = base + int64(r.Uvarint())
+		spans := r.Uvarint()
+		if spans > uint64(len(r.Rest)) {
 			return nil, errRow
 		}
 		at := e.cursor
 		for j := range spans {
-			lo := at + int64(r.uvarint())
-			s := span{lo, lo + int64(r.uvarint())}
+			lo := at + int64(r.Uvarint())
+			s := span{lo, lo + int64(r.Uvarint())}
 			if s.lo <= at || s.hi < s.lo {
 				return nil, errRow
 			}
@@ -202,55 +204,8 @@ func unpackEntries(b []byte, agentOf func(id []byte) *agent) ([]entry, error) {
 			}
 		}
 	}
-	if r.bad || len(r.b) > 0 {
+	if r.Bad || len(r.Rest) > 0 {
 		return nil, errRow
 	}
 	return entries, nil
-}
-
-// reader takes packed values off a slice; bad is set once it fell short.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) byte() byte {
-	if len(r.b) == 0 {
-		r.bad = true
-		return 0
-	}
-	c := r.b[0]
-	r.b = r.b[1:]
-	return c
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) bytes() []byte {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	p := r.b[:n]
-	r.b = r.b[n:]
-	return p
 }
