@@ -4,17 +4,12 @@ package e2e
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"caac-hub/hub"
 	"caac-hub/hub/notify"
@@ -60,30 +55,9 @@ func (s *story) serveHost() {
 		io.WriteString(w, worker)
 	})
 	mux.HandleFunc("GET /token", func(w http.ResponseWriter, r *http.Request) {
-		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
-			Subject: "mei", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour)),
-		}).SignedString([]byte(secret))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		io.WriteString(w, token)
+		issueToken(w, "mei")
 	})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	server := &http.Server{Handler: mux}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		server.Serve(listener)
-	}()
-	s.t.Cleanup(func() {
-		server.Close()
-		<-done
-	})
-	s.caac = "http://localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	s.serveOrigin(mux)
 }
 
 // waitReceipt waits until the hub was told that of a message's notification.

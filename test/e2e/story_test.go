@@ -86,21 +86,32 @@ func (s *story) servePages() {
 		w.Write(bytes.ReplaceAll(page, []byte("{{hub}}"), []byte(s.hub)))
 	})
 	mux.HandleFunc("GET /token/{agent}", func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
-			Subject: r.PathValue("agent"), IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour)),
-		}).SignedString([]byte(secret))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		io.WriteString(w, token)
+		issueToken(w, r.PathValue("agent"))
 	})
+	s.serveOrigin(mux)
+}
+
+// issueToken answers as CAAC's backend does when a page asks for its agent's token.
+func issueToken(w http.ResponseWriter, agent string) {
+	now := time.Now()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
+		Subject: agent, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour)),
+	}).SignedString([]byte(secret))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	io.WriteString(w, token)
+}
+
+// serveOrigin serves CAAC's origin until the test ends.
+func (s *story) serveOrigin(pages http.Handler) {
+	s.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: pages}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
