@@ -38,15 +38,20 @@ type tryLogin struct {
 	On         bool              `json:"on"`
 	Permission notify.Permission `json:"permission"`
 	Subscribed bool              `json:"subscribed,omitempty"`
+	Lapsed     bool              `json:"lapsed,omitempty"` // a hidden page counts as hidden because it stopped renewing its claim to be visible
+	Rang       bool              `json:"rang,omitempty"`   // it rang for this conversation within the last 5 s
 }
 
-// tried is what would happen.
+// tried is what would happen. It reaches somebody where one of the decisions does.
 type tried struct {
 	Decisions []triedDecision `json:"decisions"`
 }
 
 type triedDecision struct {
 	notify.Decision
+	Row     int  `json:"row,omitempty"`   // of the rules; absent: none of them
+	Reaches bool `json:"reaches"`         // somebody would notice it
+	Waits   bool `json:"waits,omitempty"` // a ring that waits for the end of the burst, and then says how many messages wait
 	// Unconfirmed is what follows where the page doesn't confirm it.
 	Unconfirmed *notify.Decision `json:"unconfirmed,omitempty"`
 }
@@ -63,9 +68,28 @@ func (s *Server) tryRules(c echo.Context) error {
 	ds := notify.Decide(v, m)
 	out := tried{make([]triedDecision, len(ds))}
 	for i, d := range ds {
-		out.Decisions[i] = triedDecision{d, unconfirmed(v, d)}
+		out.Decisions[i] = in.tried(v, d)
 	}
 	return ok(c, out)
+}
+
+// tried says of a decision what would come of it.
+func (in *tryInput) tried(v notify.View, d notify.Decision) triedDecision {
+	out := triedDecision{Decision: d, Row: notify.Row(d)}
+	for i, a := range v.Agents {
+		for j, l := range a.Logins {
+			if a.ID != d.Agent || l.Device != d.Device {
+				continue
+			}
+			out.Reaches = notify.Reaches(d, l.Presence())
+			if d.Channel == notify.InApp || d.Channel == notify.Local {
+				second := notify.DecideUnconfirmed(a, l)
+				out.Unconfirmed = &second
+			}
+			out.Waits = in.Agents[i].Logins[j].Rang && (d.Channel == notify.Push || d.Channel == notify.Local)
+		}
+	}
+	return out
 }
 
 // view is the world as the rules see it.
@@ -120,30 +144,17 @@ func (l tryLogin) view(at, conversation string) (notify.LoginView, error) {
 	if !ok {
 		return v, wrong(at+".page", "%.32q: closed, hidden, visible, active or viewing is allowed", l.Page)
 	}
+	if l.Lapsed && p != notify.Hidden {
+		return v, wrong(at+".lapsed", "a page that is %.32s: only a hidden one can have stopped renewing its claim", l.Page)
+	}
 	if p != notify.Closed {
-		socket := notify.SocketView{ID: "s", Presence: p}
+		socket := notify.SocketView{ID: "s", Presence: p, Lapsed: l.Lapsed}
 		if l.Page == "viewing" {
 			socket.Viewing = conversation
 		}
 		v.Sockets = []notify.SocketView{socket}
 	}
 	return v, nil
-}
-
-// unconfirmed is the second decision, where the first one is a hope.
-func unconfirmed(v notify.View, d notify.Decision) *notify.Decision {
-	if d.Channel != notify.InApp && d.Channel != notify.Local {
-		return nil
-	}
-	for _, a := range v.Agents {
-		for _, l := range a.Logins {
-			if a.ID == d.Agent && l.Device == d.Device {
-				second := notify.DecideUnconfirmed(a, l)
-				return &second
-			}
-		}
-	}
-	return nil
 }
 
 func wrong(field, format string, a ...any) error {

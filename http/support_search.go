@@ -60,7 +60,7 @@ func search(c echo.Context) (q hub.Search, err error) {
 		"conversation": &q.Conversation, "message": &q.Message, "agent": &q.Agent, "device": &q.Device, "team": &q.Team, "reason": (*string)(&q.Reason),
 	} {
 		if *to = c.QueryParam(name); len(*to) > notify.MaxID {
-			return q, &hub.Error{Kind: hub.Invalid, Code: "invalid", Field: name, Message: fmt.Sprintf("%s has %d bytes; at most %d are allowed", name, len(*to), notify.MaxID)}
+			return q, tooLong(name, *to)
 		}
 	}
 	if strings.Trim(string(q.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" {
@@ -84,6 +84,10 @@ func search(c echo.Context) (q hub.Search, err error) {
 		}
 	}
 	return q, nil
+}
+
+func tooLong(name, v string) error {
+	return &hub.Error{Kind: hub.Invalid, Code: "invalid", Field: name, Message: fmt.Sprintf("%s has %d bytes; at most %d are allowed", name, len(v), notify.MaxID)}
 }
 
 func (s *Server) getTrace(c echo.Context) error {
@@ -127,19 +131,24 @@ type reachList struct {
 }
 
 func (s *Server) reach(c echo.Context) error {
-	if err := onlyQuery(c, "after", "limit", "team", "unreachable"); err != nil {
+	if err := onlyQuery(c, "after", "limit", "team", "agent", "unreachable"); err != nil {
 		return err
 	}
-	after, limit, err := page(c, 500)
-	if err != nil {
+	f := hub.ReachFilter{Team: c.QueryParam("team"), Agent: c.QueryParam("agent")}
+	for name, v := range map[string]string{"team": f.Team, "agent": f.Agent} {
+		if len(v) > notify.MaxID {
+			return tooLong(name, v)
+		}
+	}
+	var err error
+	if f.After, f.Limit, err = page(c, 500); err != nil {
 		return err
 	}
-	unreachable, err := flag(c, "unreachable")
-	if err != nil {
+	if f.Unreachable, err = flag(c, "unreachable"); err != nil {
 		return err
 	}
 	ctx := c.Request().Context()
-	r, err := s.hub.Reach(ctx, after, c.QueryParam("team"), unreachable, limit)
+	r, err := s.hub.Reach(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -196,6 +196,9 @@ func TestTriedRulesAreTheRules(t *testing.T) {
 		{`"on_duty":true`, login("closed", ""), "none no_subscription"},
 		{`"on_duty":true`, login("hidden", `,"subscribed":true`), "push page_hidden"},
 		{`"on_duty":true`, login("closed", `,"subscribed":true`), "push page_closed"},
+		{`"on_duty":true`, login("hidden", `,"subscribed":true,"lapsed":true`), "push page_hidden lease_expired"},
+		{`"on_duty":true`, login("hidden", `,"subscribed":true,"rang":true`), "push page_hidden waits"},
+		{`"on_duty":true`, login("active", `,"rang":true`), "in_app actively_viewing, then none unconfirmed"},
 	} {
 		for _, to := range []string{`{"agent":"mei"}`, `{"team":true}`} {
 			var got tried
@@ -205,6 +208,12 @@ func TestTriedRulesAreTheRules(t *testing.T) {
 			}
 			d := got.Decisions[0]
 			says := string(d.Channel) + " " + string(d.Reason)
+			if d.Detail != "" {
+				says += " " + string(d.Detail)
+			}
+			if d.Waits {
+				says += " waits"
+			}
 			if u := d.Unconfirmed; u != nil {
 				says += ", then " + string(u.Channel) + " " + string(u.Reason)
 			}
@@ -212,6 +221,32 @@ func TestTriedRulesAreTheRules(t *testing.T) {
 				t.Errorf("%s %s: %s, want %s", c.agent, c.login, says, c.want)
 			}
 		}
+	}
+	for i, c := range []struct {
+		agent, login string
+		reaches      bool
+	}{
+		{`"on_duty":false`, login("active", ""), false},
+		{`"on_duty":true,"muted":true`, login("active", ""), false},
+		{`"on_duty":true`, login("viewing", ""), true},
+		{`"on_duty":true`, login("active", ""), true},
+		{`"on_duty":true`, `{"device":"d","page":"hidden","on":false,"permission":"granted","subscribed":true}`, false},
+		{`"on_duty":true`, `{"device":"d","page":"hidden","on":true,"permission":"default","subscribed":true}`, false},
+		{`"on_duty":true`, login("visible", ""), true},
+		{`"on_duty":true`, login("hidden", ""), true},
+		{`"on_duty":true`, login("closed", ""), false},
+		{`"on_duty":true`, login("closed", `,"subscribed":true`), true},
+	} {
+		var got tried
+		w.must(200, "POST", "/v1/rules/try", `{"assignment":{"team":true},"agents":[{"id":"mei",`+c.agent+`,"logins":[`+c.login+`]}]}`).into(t, &got)
+		if d := got.Decisions[0]; d.Row != i+1 || d.Reaches != c.reaches {
+			t.Errorf("row %d: it says row %d, reaches %v", i+1, d.Row, d.Reaches)
+		}
+	}
+	var held tried
+	w.must(200, "POST", "/v1/rules/try", `{"assignment":{"agent":"mei"},"agents":[{"id":"mei","on_duty":true,"logins":[`+login("viewing", "")+`,`+strings.Replace(login("closed", `,"subscribed":true`), `"d"`, `"e"`, 1)+`]}]}`).into(t, &held)
+	if len(held.Decisions) != 2 || held.Decisions[0].Held || !held.Decisions[1].Held {
+		t.Errorf("beside a page that views the conversation: %+v", held)
 	}
 	var got tried
 	w.must(200, "POST", "/v1/rules/try", `{"assignment":{},"agents":[{"id":"mei","on_duty":true}]}`).into(t, &got)
@@ -230,13 +265,14 @@ func TestTriedRulesAreBoundedAndSayWhatIsWrong(t *testing.T) {
 		return strings.Join(all, ",")
 	}
 	for body, field := range map[string]string{
-		`{"agents":[` + many(51, `{"id":"a%d","on_duty":true}`) + `]}`:                                                                                                                                                   "agents",
-		`{"agents":[{"id":"a","on_duty":true,"logins":[` + many(21, `{"device":"d%d","page":"closed","on":true,"permission":"granted"}`) + `]}]}`:                                                                        "agents[0].logins",
-		`{"agents":[{"id":"","on_duty":true}]}`:                                                                                                                                                                          "agents[0].id",
-		`{"agents":[{"id":"a","on_duty":true},{"id":"a","on_duty":true}]}`:                                                                                                                                               "agents[1].id",
-		`{"agents":[{"id":"a","on_duty":true,"logins":[{"device":"d","page":"open","on":true,"permission":"granted"}]}]}`:                                                                                                "agents[0].logins[0].page",
-		`{"agents":[{"id":"a","on_duty":true,"logins":[{"device":"d","page":"closed","on":true,"permission":"perhaps"}]}]}`:                                                                                              "agents[0].logins[0].permission",
-		`{"agents":[{"id":"a","on_duty":true,"logins":[{"device":"","page":"closed","on":true,"permission":"granted"}]}]}`:                                                                                               "agents[0].logins[0].device",
+		`{"agents":[` + many(51, `{"id":"a%d","on_duty":true}`) + `]}`:                                                                            "agents",
+		`{"agents":[{"id":"a","on_duty":true,"logins":[` + many(21, `{"device":"d%d","page":"closed","on":true,"permission":"granted"}`) + `]}]}`: "agents[0].logins",
+		`{"agents":[{"id":"a","on_duty":true,"logins":[{"device":"d","page":"active","on":true,"permission":"granted","lapsed":true}]}]}`:         "agents[0].logins[0].lapsed",
+		`{"agents":[{"id":"","on_duty":true}]}`:                                                                             "agents[0].id",
+		`{"agents":[{"id":"a","on_duty":true},{"id":"a","on_duty":true}]}`:                                                  "agents[1].id",
+		`{"agents":[{"id":"a","on_duty":true,"logins":[{"device":"d","page":"open","on":true,"permission":"granted"}]}]}`:   "agents[0].logins[0].page",
+		`{"agents":[{"id":"a","on_duty":true,"logins":[{"device":"d","page":"closed","on":true,"permission":"perhaps"}]}]}`: "agents[0].logins[0].permission",
+		`{"agents":[{"id":"a","on_duty":true,"logins":[{"device":"","page":"closed","on":true,"permission":"granted"}]}]}`:  "agents[0].logins[0].device",
 		`{"agents":[{"id":"a","on_duty":true,"logins":[` + strings.Repeat(`{"device":"d","page":"closed","on":true,"permission":"granted"},`, 1) + `{"device":"d","page":"closed","on":true,"permission":"granted"}]}]}`: "agents[0].logins[1].device",
 	} {
 		r := w.backend("POST", "/v1/rules/try", body)

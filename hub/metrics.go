@@ -14,7 +14,7 @@ type metrics struct {
 	messages        *prometheus.CounterVec // outcome
 	decisions       *prometheus.CounterVec // channel, reason
 	ends            *prometheus.CounterVec // end, reason
-	reachedNobody   prometheus.Counter
+	reachedNobody   *prometheus.CounterVec // cause
 	deadlines       prometheus.Counter
 	pushAnswers     *prometheus.CounterVec // host, class
 	receipts        *prometheus.CounterVec // kind, event
@@ -36,7 +36,7 @@ func newMetrics() *metrics {
 		messages:        counter("caac_messages_total", "Messages posted, by outcome.", "outcome"),
 		decisions:       counter("caac_decisions_total", "Decisions, by channel and reason.", "channel", "reason"),
 		ends:            counter("caac_deliveries_ended_total", "Deliveries that came to their end.", "end", "reason"),
-		reachedNobody:   prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_reached_nobody_total", Help: "Messages that reached nobody."}),
+		reachedNobody:   counter("caac_reached_nobody_total", "Messages that reached nobody, by the cause that held for most logins.", "cause"),
 		deadlines:       prometheus.NewCounter(prometheus.CounterOpts{Name: "caac_deadlines_total", Help: "Confirmation deadlines settled."}),
 		pushAnswers:     counter("caac_push_answers_total", "Answers of push services, by host and class.", "host", "class"),
 		receipts:        counter("caac_receipts_total", "Receipts of service workers.", "kind", "event"),
@@ -81,6 +81,20 @@ func (m *metrics) settled(f *notify.Fanout) {
 	}
 }
 
+// nobody counts a message that reached nobody once, by the cause most of its
+// deliveries have; of equals the first word.
+func (m *metrics) nobody(ds []notify.Delivery) {
+	n := map[notify.Reason]int{}
+	var most notify.Reason
+	for _, d := range ds {
+		n[d.EndReason]++
+		if c := n[d.EndReason]; c > n[most] || c == n[most] && d.EndReason < most {
+			most = d.EndReason
+		}
+	}
+	m.reachedNobody.WithLabelValues(string(most)).Inc()
+}
+
 func (m *metrics) framed(msg *notify.Message) {
 	if !msg.Accepted.IsZero() {
 		m.toFrame.Observe(time.Since(msg.Accepted).Seconds())
@@ -99,6 +113,7 @@ var (
 	nodesDesc    = prometheus.NewDesc("caac_nodes", "Nodes of the deployment that this one knows of, itself among them.", nil, nil)
 	ownedDesc    = prometheus.NewDesc("caac_partitions_owned", "Partitions this node owns.", nil, nil)
 	onDutyDesc   = prometheus.NewDesc("caac_on_duty", "Agents on duty.", nil, nil)
+	mutedDesc    = prometheus.NewDesc("caac_on_duty_muted", "Agents on duty who turned notifications off.", nil, nil)
 	unreachDesc  = prometheus.NewDesc("caac_on_duty_unreachable", "Agents on duty whom no message would reach now, by cause.", []string{"cause"}, nil)
 	laneDesc     = prometheus.NewDesc("caac_push_waiting", "Pushes that wait for their host's lane.", []string{"host"}, nil)
 	allPresences = []notify.Presence{notify.Hidden, notify.Visible, notify.Active}
@@ -113,6 +128,7 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- nodesDesc
 	ch <- ownedDesc
 	ch <- onDutyDesc
+	ch <- mutedDesc
 	ch <- unreachDesc
 }
 
@@ -134,6 +150,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	if sum, err := g.h.ReachSummary(ctx); err == nil {
 		ch <- prometheus.MustNewConstMetric(onDutyDesc, prometheus.GaugeValue, float64(sum.OnDuty))
+		ch <- prometheus.MustNewConstMetric(mutedDesc, prometheus.GaugeValue, float64(sum.Muted))
 		for c, n := range sum.Unreachable {
 			gauge(unreachDesc, float64(n), string(c))
 		}

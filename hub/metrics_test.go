@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -27,6 +28,23 @@ func (w *world) metric(name string) float64 {
 		}
 	}
 	return sum
+}
+
+// labels are the values of a metric's first label.
+func (w *world) labels(name string) (values []string) {
+	w.t.Helper()
+	families, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				values = append(values, m.GetLabel()[0].GetValue())
+			}
+		}
+	}
+	return values
 }
 
 func TestEveryEndIsCountedOnce(t *testing.T) {
@@ -56,6 +74,9 @@ func TestEveryEndIsCountedOnce(t *testing.T) {
 			if got := w.metric(name); got != want {
 				t.Errorf("%s is %v, want %v", name, got, want)
 			}
+		}
+		if got := w.labels("caac_reached_nobody_total"); !slices.Equal(got, []string{"not_logged_in"}) {
+			t.Errorf("what reached nobody has the causes %q", got)
 		}
 	})
 }

@@ -393,7 +393,7 @@ func (p *partition) whole(last *notify.Fanout) {
 		return
 	}
 	if len(last.Parts) <= 1 {
-		p.h.metrics.reachedNobody.Inc()
+		p.h.metrics.nobody(last.Deliveries)
 		return
 	}
 	if !p.h.open(1) {
@@ -402,13 +402,15 @@ func (p *partition) whole(last *notify.Fanout) {
 	go func() {
 		defer p.h.wg.Done()
 		fs, err := p.h.store.Fanouts(p.h.storeCtx, last.Ref)
+		var all []notify.Delivery
 		for i := range fs {
 			if !reachedNobody(fs[i].Deliveries) {
 				return
 			}
+			all = append(all, fs[i].Deliveries...)
 		}
 		if err == nil {
-			p.h.metrics.reachedNobody.Inc()
+			p.h.metrics.nobody(all)
 		}
 	}()
 }

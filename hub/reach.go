@@ -20,12 +20,20 @@ import (
 // service refuses the key it was made for.
 const NoReceipt notify.Reason = "no_receipt"
 
+// UnreachableCauses are all the causes that an on-duty agent can be unreachable
+// for. An agent who turned notifications off is not among them: they chose silence.
+var UnreachableCauses = []notify.Reason{
+	notify.NotLoggedIn, notify.DeviceOff, notify.PermissionDenied, notify.PermissionDefault,
+	notify.NoSubscription, notify.SubscriptionGone, notify.PushRejected, NoReceipt,
+}
+
 // ReachAgent is an on-duty agent with the ways they can be reached by now.
 type ReachAgent struct {
 	ID        string        `json:"id"`
 	Name      string        `json:"name"`
-	Reachable bool          `json:"reachable"`
-	Cause     notify.Reason `json:"cause,omitempty"` // of an agent who is not: of the login last seen
+	Reachable bool          `json:"reachable"`       // somebody would notice a message on one of the logins
+	Muted     bool          `json:"muted,omitempty"` // turned notifications off: not reachable, by choice
+	Cause     notify.Reason `json:"cause,omitempty"` // of an agent who is neither reachable nor muted: of the login last seen
 	Logins    []ReachLogin  `json:"logins"`          // last seen first
 }
 
@@ -34,7 +42,7 @@ type ReachLogin struct {
 	LoginInfo
 	Channel notify.Channel `json:"channel"`         // as the rules decide for a message of a conversation that nobody has open
 	Reason  notify.Reason  `json:"reason"`          // of the decision
-	Cause   notify.Reason  `json:"cause,omitempty"` // why it reaches nobody
+	Cause   notify.Reason  `json:"cause,omitempty"` // why nobody would notice it
 }
 
 // Reach is one page of the on-duty agents, by id.
@@ -43,11 +51,13 @@ type Reach struct {
 	Next   string // the after of what follows; empty: nothing
 }
 
-// ReachSummary counts on-duty agents.
+// ReachSummary counts on-duty agents: OnDuty are those who can be reached, those
+// muted and those unreachable.
 type ReachSummary struct {
 	At          time.Time             `json:"at"`
 	OnDuty      int                   `json:"on_duty"`
-	Unreachable map[notify.Reason]int `json:"unreachable"` // by cause; a cause that holds for nobody may be 0 or absent
+	Muted       int                   `json:"muted"`       // who turned notifications off; none of them is unreachable
+	Unreachable map[notify.Reason]int `json:"unreachable"` // by each of UnreachableCauses
 	Whole       bool                  `json:"whole"`       // false: there are more agents than are looked at
 }
 
@@ -58,13 +68,29 @@ const (
 	reachFresh  = 10 * time.Second // a summary holds for as long
 )
 
-// Reach answers the on-duty agents after the given id and how each can be reached
-// now; only those who can't, if asked for; of one team, if named. It looks at no more than
-// 2,000 agents and answers no more than limit.
-func (h *Hub) Reach(ctx context.Context, after, team string, unreachable bool, limit int) (Reach, error) {
+// ReachFilter selects on-duty agents. Empty members select all.
+type ReachFilter struct {
+	After       string // ids after this one
+	Team        string // its members
+	Agent       string // an id, or what is part of a name
+	Unreachable bool   // neither reachable nor muted
+	Limit       int    // 1..500
+}
+
+// Reach answers on-duty agents by id, and how each can be reached now. It looks at
+// no more than 2,000 agents.
+func (h *Hub) Reach(ctx context.Context, f ReachFilter) (Reach, error) {
 	out := Reach{Agents: []ReachAgent{}}
+	var named map[string]bool
+	if f.Agent != "" {
+		var err error
+		if named, err = h.agentsNamed(ctx, f.Agent); err != nil || len(named) == 0 {
+			return out, err
+		}
+	}
+	after := f.After
 	for looked := 0; looked < 4*reachChunk; {
-		ids, more, err := h.reachIDs(ctx, after, team)
+		ids, more, err := h.reachIDs(ctx, after, f.Team, named)
 		if err != nil {
 			return out, err
 		}
@@ -73,11 +99,11 @@ func (h *Hub) Reach(ctx context.Context, after, team string, unreachable bool, l
 			return out, err
 		}
 		for _, a := range agents {
-			if unreachable && a.Reachable {
+			if f.Unreachable && a.Cause == "" {
 				continue
 			}
-			if len(out.Agents) == limit {
-				out.Next = out.Agents[limit-1].ID
+			if len(out.Agents) == f.Limit {
+				out.Next = out.Agents[f.Limit-1].ID
 				return out, nil
 			}
 			out.Agents = append(out.Agents, a)
@@ -92,28 +118,36 @@ func (h *Hub) Reach(ctx context.Context, after, team string, unreachable bool, l
 	return out, nil
 }
 
-// reachIDs lists agents, of a team or of all, by id.
-func (h *Hub) reachIDs(ctx context.Context, after, team string) (ids []string, more bool, err error) {
-	if team != "" {
+// reachIDs lists agents by id: of a team, of those named, of both, or all.
+func (h *Hub) reachIDs(ctx context.Context, after, team string, named map[string]bool) (ids []string, more bool, err error) {
+	switch {
+	case team != "":
 		t, err := h.dir.team(ctx, team)
 		if err != nil {
 			return nil, false, err
 		}
-		i, found := slices.BinarySearch(t.Members, after)
-		if found {
-			i++
+		ids = t.Members
+		if named != nil {
+			ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !named[id] })
 		}
-		ids = t.Members[i:]
-		if len(ids) > reachChunk {
-			return ids[:reachChunk], true, nil
+	case named != nil:
+		ids = slices.Sorted(maps.Keys(named))
+	default:
+		all, err := h.store.ListAgents(ctx, after, reachChunk)
+		for _, a := range all {
+			ids = append(ids, a.ID)
 		}
-		return ids, false, nil
+		return ids, len(all) == reachChunk, err
 	}
-	all, err := h.store.ListAgents(ctx, after, reachChunk)
-	for _, a := range all {
-		ids = append(ids, a.ID)
+	i, found := slices.BinarySearch(ids, after)
+	if found {
+		i++
 	}
-	return ids, len(all) == reachChunk, err
+	ids = ids[i:]
+	if len(ids) > reachChunk {
+		return ids[:reachChunk], true, nil
+	}
+	return ids, false, nil
 }
 
 // reachOf says of those of the agents who are on duty how they can be reached.
@@ -125,19 +159,19 @@ func (h *Hub) reachOf(ctx context.Context, ids []string) ([]ReachAgent, error) {
 	var out []ReachAgent
 	for _, v := range snap.withSockets(h.sockets) {
 		if v.OnDuty {
-			out = append(out, snap.reach(v))
+			out = append(out, h.reach(snap, v))
 		}
 	}
 	slices.SortFunc(out, func(a, b ReachAgent) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
 }
 
-// reach says how an on-duty agent can be reached: what the rules decide, and
+// reachAgent says how an on-duty agent can be reached: what the rules decide, and
 // whether what they trust in still works.
-func (s snapshot) reach(v notify.AgentView) ReachAgent {
+func (h *Hub) reach(s snapshot, v notify.AgentView) ReachAgent {
 	a := s.agents[v.ID]
-	out := ReachAgent{ID: a.ID, Name: a.Name, Logins: make([]ReachLogin, 0, len(v.Logins))}
-	decisions := notify.Decide(notify.View{Assignment: notify.Assignment{Agent: v.ID}, Agents: []notify.AgentView{v}}, &notify.Message{})
+	out := ReachAgent{ID: a.ID, Name: a.Name, Muted: a.Muted, Logins: make([]ReachLogin, 0, len(v.Logins))}
+	decisions := notify.Decide(notify.View{Assignment: notify.Assignment{Agent: v.ID}, Agents: []notify.AgentView{v}}, &notify.Message{Conversation: nobodys})
 	decided := make(map[string]notify.Decision, len(decisions))
 	for _, d := range decisions {
 		decided[d.Device] = d
@@ -150,7 +184,7 @@ func (s snapshot) reach(v notify.AgentView) ReachAgent {
 	}
 	slices.SortStableFunc(out.Logins, func(a, b ReachLogin) int { return b.Seen.Compare(a.Seen) })
 	switch {
-	case out.Reachable:
+	case out.Reachable, out.Muted:
 	case len(out.Logins) == 0:
 		out.Cause = notify.NotLoggedIn
 	default:
@@ -159,15 +193,18 @@ func (s snapshot) reach(v notify.AgentView) ReachAgent {
 	return out
 }
 
-// cause says why a login can't be reached; empty where it can. A login with a
-// page, however hidden, shows its counts at least.
+// nobodys is a conversation that no page can have open: longer than an id may be.
+var nobodys = strings.Repeat("-", notify.MaxID+1)
+
+// cause says why nobody would notice a message on a login; empty where somebody would.
 func cause(dec notify.Decision, d notify.Device, l notify.LoginView) notify.Reason {
 	switch {
-	case dec.Channel == notify.None && dec.Reason == notify.NoSubscription && d.Generation > 0:
-		return notify.SubscriptionGone
-	case dec.Channel == notify.None:
+	case !notify.Reaches(dec, l.Presence()):
+		if dec.Reason == notify.NoSubscription && d.Generation > 0 {
+			return notify.SubscriptionGone
+		}
 		return dec.Reason
-	case dec.Channel != notify.Push || l.Presence() != notify.Closed:
+	case dec.Channel != notify.Push:
 		return ""
 	case d.Resubscribe:
 		return notify.PushRejected
@@ -192,13 +229,13 @@ func (h *Hub) ReachSummary(ctx context.Context) (ReachSummary, error) {
 	if !c.last.At.IsZero() && time.Since(c.last.At) < reachFresh {
 		return c.last.clone(), nil
 	}
-	sum := ReachSummary{At: time.Now().UTC(), Unreachable: map[notify.Reason]int{}}
-	for r := range c.last.Unreachable {
-		sum.Unreachable[r] = 0 // a gauge that was shown goes back to 0
+	sum := ReachSummary{At: time.Now().UTC(), Unreachable: make(map[notify.Reason]int, len(UnreachableCauses))}
+	for _, r := range UnreachableCauses {
+		sum.Unreachable[r] = 0
 	}
 	after := ""
 	for looked := 0; looked < reachAgents; looked += reachChunk {
-		ids, more, err := h.reachIDs(ctx, after, "")
+		ids, more, err := h.reachIDs(ctx, after, "", nil)
 		if err != nil {
 			return sum, err
 		}
@@ -208,7 +245,10 @@ func (h *Hub) ReachSummary(ctx context.Context) (ReachSummary, error) {
 		}
 		for _, a := range agents {
 			sum.OnDuty++
-			if !a.Reachable {
+			switch {
+			case a.Muted:
+				sum.Muted++
+			case !a.Reachable:
 				sum.Unreachable[a.Cause]++
 			}
 		}

@@ -17,7 +17,7 @@ import (
 // reach answers what is known of an on-duty agent now.
 func (w *world) reach(agent string) (hub.ReachAgent, bool) {
 	w.t.Helper()
-	r, err := w.hub.Reach(w.t.Context(), "", "", false, 100)
+	r, err := w.hub.Reach(w.t.Context(), hub.ReachFilter{Limit: 100})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -58,7 +58,19 @@ func TestUnreachableAgentHasItsCause(t *testing.T) {
 		}
 		expect("no login", notify.NotLoggedIn)
 		mei := w.open("mei", "hidden")
-		expect("a hidden page", "")
+		expect("a hidden page that may notify", "")
+		mei.settings(hub.DeviceInput{Permission: ptr(notify.NotAsked)})
+		expect("a hidden page that may not", notify.PermissionDefault)
+		mei.settings(hub.DeviceInput{Permission: ptr(notify.Denied)})
+		expect("a hidden page that is blocked", notify.PermissionDenied)
+		mei.state("visible")
+		expect("a visible page that is blocked shows it itself", "")
+		mei.state("hidden")
+		mei.settings(hub.DeviceInput{Permission: ptr(notify.Granted), On: ptr(false)})
+		expect("a hidden page with its switch off", notify.DeviceOff)
+		mei.state("active")
+		expect("an active page with its switch off", "")
+		mei.settings(hub.DeviceInput{On: ptr(true)})
 		mei.close()
 		expect("never subscribed", notify.NoSubscription)
 		mei.subscribe()
@@ -73,7 +85,13 @@ func TestUnreachableAgentHasItsCause(t *testing.T) {
 		if _, err := w.hub.SetPreferences(t.Context(), "mei", hub.PreferencesInput{Notifications: ptr(false)}); err != nil {
 			t.Fatal(err)
 		}
-		expect("muted", notify.AgentMuted)
+		w.wait(11 * time.Second)
+		if a, _ := w.reach("mei"); a.Reachable || !a.Muted || a.Cause != "" || a.Logins[0].Cause != notify.AgentMuted {
+			t.Errorf("muted: %+v", a)
+		}
+		if sum, err := w.hub.ReachSummary(t.Context()); err != nil || sum.OnDuty != 1 || sum.Muted != 1 || sum.Unreachable[notify.AgentMuted] != 0 {
+			t.Errorf("muted: %+v, %v", sum, err)
+		}
 		if _, err := w.hub.SetPreferences(t.Context(), "mei", hub.PreferencesInput{Notifications: ptr(true)}); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +149,7 @@ func silent(t *testing.T, nodes int) {
 			t.Helper()
 			w.wait(80 * time.Second)
 			for _, h := range w.hubs {
-				r, err := h.Reach(t.Context(), "", "", cause != "", 100)
+				r, err := h.Reach(t.Context(), hub.ReachFilter{Unreachable: cause != "", Limit: 100})
 				if err != nil || len(r.Agents) != 1 || r.Agents[0].Cause != cause || r.Agents[0].Reachable != (cause == "") {
 					t.Errorf("%s: %+v, %v; want cause %q", when, r.Agents, err, cause)
 				}
@@ -155,8 +173,13 @@ func silent(t *testing.T, nodes int) {
 		expect("three more", hub.NoReceipt)
 		again := w.open("mei", "hidden", mei.device)
 		w.settle()
+		if a, _ := w.reach("mei"); a.Reachable || a.Cause != hub.NoReceipt {
+			t.Errorf("a page is open, but hidden, and %+v", a)
+		}
+		again.state("visible")
+		w.settle()
 		if a, _ := w.reach("mei"); !a.Reachable {
-			t.Errorf("a page is open, and %+v", a)
+			t.Errorf("a page is visible, and %+v", a)
 		}
 		in := hub.SubscriptionInput{Endpoint: "https://push.test/another", KeyID: "key1"}
 		in.Keys.P256dh, in.Keys.Auth = "p", "a"
@@ -174,38 +197,36 @@ func TestReachIsPagedAndBoundedAndNamesThoseOfATeam(t *testing.T) {
 		w.team("t", "a2", "a4")
 		w.open("a2", "hidden")
 		w.open("a3", "active")
-		list := func(after, team string, unreachable bool, limit int) (ids []string, next string) {
-			t.Helper()
-			r, err := w.hub.Reach(t.Context(), after, team, unreachable, limit)
+		for _, c := range []struct {
+			f    hub.ReachFilter
+			want string
+		}{
+			{hub.ReachFilter{Limit: 100}, `[a1 a2 a3 a4 a5] ""`},
+			{hub.ReachFilter{Limit: 2}, `[a1 a2] "a2"`},
+			{hub.ReachFilter{After: "a2", Limit: 2}, `[a3 a4] "a4"`},
+			{hub.ReachFilter{After: "a4", Limit: 2}, `[a5] ""`},
+			{hub.ReachFilter{Unreachable: true, Limit: 2}, `[a1 a4] "a4"`},
+			{hub.ReachFilter{After: "a4", Unreachable: true, Limit: 2}, `[a5] ""`},
+			{hub.ReachFilter{Team: "t", Limit: 100}, `[a2 a4] ""`},
+			{hub.ReachFilter{After: "a2", Team: "t", Unreachable: true, Limit: 100}, `[a4] ""`},
+			{hub.ReachFilter{Agent: "a3", Limit: 100}, `[a3] ""`},
+			{hub.ReachFilter{Agent: "A", Limit: 2}, `[a1 a2] "a2"`},
+			{hub.ReachFilter{Agent: "A", Team: "t", Limit: 100}, `[a2 a4] ""`},
+			{hub.ReachFilter{Agent: "zoe", Limit: 100}, `[] ""`},
+		} {
+			r, err := w.hub.Reach(t.Context(), c.f)
 			if err != nil {
 				t.Fatal(err)
 			}
+			ids := []string{}
 			for _, a := range r.Agents {
 				ids = append(ids, a.ID)
 			}
-			return ids, r.Next
-		}
-		for _, c := range []struct {
-			after, team string
-			unreachable bool
-			limit       int
-			want        string
-		}{
-			{"", "", false, 100, `[a1 a2 a3 a4 a5] ""`},
-			{"", "", false, 2, `[a1 a2] "a2"`},
-			{"a2", "", false, 2, `[a3 a4] "a4"`},
-			{"a4", "", false, 2, `[a5] ""`},
-			{"", "", true, 2, `[a1 a4] "a4"`},
-			{"a4", "", true, 2, `[a5] ""`},
-			{"", "t", false, 100, `[a2 a4] ""`},
-			{"a2", "t", true, 100, `[a4] ""`},
-		} {
-			ids, next := list(c.after, c.team, c.unreachable, c.limit)
-			if got := fmt.Sprintf("%v %q", ids, next); got != c.want {
-				t.Errorf("%+v: %s", c, got)
+			if got := fmt.Sprintf("%v %q", ids, r.Next); got != c.want {
+				t.Errorf("%+v: %s, want %s", c.f, got, c.want)
 			}
 		}
-		if _, err := w.hub.Reach(t.Context(), "", "nobody", false, 10); hub.AsError(err).Kind != hub.NotFound {
+		if _, err := w.hub.Reach(t.Context(), hub.ReachFilter{Team: "nobody", Limit: 10}); hub.AsError(err).Kind != hub.NotFound {
 			t.Errorf("an unknown team: %v", err)
 		}
 	})
@@ -215,7 +236,10 @@ func TestMetricCountsOnDutyAgentsWhoCannotBeReachedByCause(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		w.metrics = prometheus.NewRegistry()
 		w.restart()
-		w.agent("mei", "ken", "ann")
+		w.agent("mei", "ken", "ann", "bob")
+		if _, err := w.hub.SetPreferences(t.Context(), "bob", hub.PreferencesInput{Notifications: ptr(false)}); err != nil {
+			t.Fatal(err)
+		}
 		w.open("mei", "active")
 		ken := w.open("ken", "hidden")
 		ken.close()
@@ -230,13 +254,15 @@ func TestMetricCountsOnDutyAgentsWhoCannotBeReachedByCause(t *testing.T) {
 				switch f.GetName() {
 				case "caac_on_duty":
 					got["on duty"] = m.GetGauge().GetValue()
+				case "caac_on_duty_muted":
+					got["muted"] = m.GetGauge().GetValue()
 				case "caac_on_duty_unreachable":
 					got[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
 				}
 			}
 		}
 		b, _ := json.Marshal(got)
-		if string(b) != `{"no_subscription":1,"not_logged_in":1,"on duty":3}` {
+		if string(b) != `{"device_off":0,"muted":1,"no_receipt":0,"no_subscription":1,"not_logged_in":1,"on duty":4,"permission_default":0,"permission_denied":0,"push_rejected":0,"subscription_gone":0}` {
 			t.Errorf("%s", b)
 		}
 	})

@@ -25,7 +25,7 @@ type Search struct {
 	notify.TraceFilter // Limit is how many traces are wanted
 
 	// A delivery must have all of Agent, Device and Reason.
-	Agent  string
+	Agent  string        // an agent's id, or what is part of a name
 	Device string        // a device's id, or its code with or without the hyphen
 	Reason notify.Reason // of the decision, of the one before it, or of the end
 
@@ -59,6 +59,13 @@ type DeviceName struct {
 // answered together, even where they are more than wanted.
 func (h *Hub) Search(ctx context.Context, q Search) (Found, error) {
 	out := Found{Traces: []Trace{}}
+	var agents map[string]bool
+	if q.Agent != "" {
+		var err error
+		if agents, err = h.agentsNamed(ctx, q.Agent); err != nil {
+			return out, err
+		}
+	}
 	device := deviceMatcher(q.Device)
 	f, end := q.TraceFilter, time.Now().Add(searchTime)
 	f.Limit = searchChunk
@@ -91,7 +98,7 @@ func (h *Hub) Search(ctx context.Context, q Search) (Found, error) {
 			if err != nil {
 				return out, err
 			}
-			if q.selects(&t, device) {
+			if q.selects(&t, agents, device) {
 				out.Traces = append(out.Traces, t)
 			}
 		}
@@ -112,7 +119,7 @@ func withoutLastTime(ms []notify.Message) []notify.Message {
 	return ms[:i]
 }
 
-func (q *Search) selects(t *Trace, device func(id string) bool) bool {
+func (q *Search) selects(t *Trace, agents map[string]bool, device func(id string) bool) bool {
 	if q.ReachedNobody && !t.ReachedNobody {
 		return false
 	}
@@ -120,9 +127,37 @@ func (q *Search) selects(t *Trace, device func(id string) bool) bool {
 		return true
 	}
 	return slices.ContainsFunc(t.Deliveries, func(d notify.Delivery) bool {
-		return (q.Agent == "" || d.Agent == q.Agent) && device(d.Device) &&
+		return (q.Agent == "" || agents[d.Agent]) && device(d.Device) &&
 			(q.Reason == "" || d.Reason == q.Reason || d.EndReason == q.Reason || d.First != nil && d.First.Reason == q.Reason)
 	})
+}
+
+// agentsNamed answers the agents that are meant: the one of this id; where there is
+// none now, what is left of it and those whose name has it as a part, in any case of
+// letters. It looks at no more than 20,000 agents.
+func (h *Hub) agentsNamed(ctx context.Context, idOrName string) (map[string]bool, error) {
+	out := map[string]bool{idOrName: true}
+	if known, err := h.dir.agentsOf(ctx, []string{idOrName}); err != nil || len(known) > 0 {
+		return out, err
+	}
+	part := strings.ToLower(strings.TrimSpace(idOrName))
+	after := ""
+	for looked := 0; looked < reachAgents && part != ""; looked += reachChunk {
+		all, err := h.store.ListAgents(ctx, after, reachChunk)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range all {
+			if strings.Contains(strings.ToLower(a.Name), part) {
+				out[a.ID] = true
+			}
+		}
+		if len(all) < reachChunk {
+			break
+		}
+		after = all[len(all)-1].ID
+	}
+	return out, nil
 }
 
 // deviceMatcher reports of device ids whether they are meant by an id or a code.

@@ -31,6 +31,8 @@ func TestSearchFindsMessagesByWhatBecameOfThem(t *testing.T) {
 		}{
 			{"all", hub.Search{}, []notify.Ref{four, three, two, one}},
 			{"agent", hub.Search{Agent: "mei"}, []notify.Ref{two, one}},
+			{"agent by part of the name", hub.Search{Agent: "EI"}, []notify.Ref{two, one}},
+			{"nobody of the name", hub.Search{Agent: "zoe"}, nil},
 			{"agent and reason", hub.Search{Agent: "ken", Reason: notify.NotLoggedIn}, []notify.Ref{three, two}},
 			{"agent and another's reason", hub.Search{Agent: "mei", Reason: notify.NotLoggedIn}, nil},
 			{"code", hub.Search{Device: info.Code}, []notify.Ref{two, one}},
