@@ -140,6 +140,9 @@ func (l *Loaded) check(failed map[string]bool) (wrong []Mistake) {
 			bad("public_url", "%v", err)
 		}
 	}
+	if _, err := webURL(c.MIUIGuide); err != nil {
+		bad("miui_guide", "%v", err)
+	}
 	oneOf("preview_ceiling", c.PreviewCeiling, "full", "sender", "none")
 
 	if c.Mode == Production {

@@ -62,6 +62,7 @@ type Config struct {
 	ConversationURL string   `key:"conversation_url" help:"where a click on a notification leads; demo mode has its own page" allowed:"an absolute https:// URL with {conversation} and, if wanted, {agent}; http:// for localhost only"`
 	PreviewCeiling  string   `key:"preview_ceiling" help:"the most a notification may show, whatever an agent prefers" allowed:"full (name and text), sender (name only) or none"`
 	PageDuty        bool     `key:"page_duty" help:"agents may set their own duty from the page; default true in demo mode" allowed:"true or false"`
+	MIUIGuide       string   `key:"miui_guide" help:"where the agents' app of demo mode leads to for the settings of MIUI phones" allowed:"an absolute https:// URL; http:// for localhost only"`
 
 	VAPID struct {
 		Subject string `key:"vapid.subject" help:"contact the push services are told (RFC 8292); default an https public_url" allowed:"mailto: or https: with a public host name"`
@@ -117,6 +118,7 @@ func Default(mode Mode, stateDir string) Config {
 	c.Auth.SupportText = mode == Demo
 	c.PreviewCeiling = "full"
 	c.PageDuty = mode == Demo
+	c.MIUIGuide = "https://events.whoscall.com/whoscall_xiaomi_tutorial_zh/index2.html"
 	c.VAPID.Subject = "mailto:operator@example.com"
 	c.Retention.Traces = 7 * 24 * time.Hour
 	c.Retention.TraceBytes = 2 << 30

@@ -116,6 +116,8 @@ func TestValuesThatAreNotAllowedAreRefused(t *testing.T) {
 		{"conversation_url", "https://a.example.com/c", "no {conversation}"},
 		{"conversation_url", "https://a.example.com/{conversation}/{id}", "{id} is replaced by nothing"},
 		{"conversation_url", "/c/{conversation}", "not an absolute URL"},
+		{"miui_guide", "javascript:alert(1)", "not an absolute URL"},
+		{"miui_guide", "http://guide.example.com/", "not https"},
 		{"conversation_url", "https://{conversation}/", "placeholder in its host"},
 		{"conversation_url", "https://a.example.com{conversation}/c", "placeholder in its host"},
 		{"conversation_url", "https://a.example.com:{conversation}/", "not an absolute URL"},

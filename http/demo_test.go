@@ -15,6 +15,7 @@ import (
 
 func inDemo(o *Options) {
 	o.Mode, o.PublicURL, o.Origins, o.Code = ModeDemo, "https://tunnel.test", nil, "abcd-efgh"
+	o.MIUIGuide = "https://guide.example.com/miui"
 }
 
 // newDemo is a demo whose people have come.
@@ -52,6 +53,7 @@ type stageState struct {
 		Seq         int64
 	}
 	PublicURL string `json:"public_url"`
+	MIUIGuide string `json:"miui_guide"`
 }
 
 func TestDemoHasItsPeople(t *testing.T) {
@@ -61,7 +63,7 @@ func TestDemoHasItsPeople(t *testing.T) {
 	if len(s.Agents) != 2 || s.Agents[0].ID != "ken" || s.Agents[1].Name != "Mei" || !s.Agents[1].OnDuty || s.Agents[1].Muted || s.Agents[1].Logins == nil {
 		t.Errorf("agents %+v", s.Agents)
 	}
-	if s.Team.ID != "support" || strings.Join(s.Team.Members, " ") != "ken mei" || s.Conversations == nil || s.PublicURL != "https://tunnel.test" {
+	if s.Team.ID != "support" || strings.Join(s.Team.Members, " ") != "ken mei" || s.Conversations == nil || s.PublicURL != "https://tunnel.test" || s.MIUIGuide != "https://guide.example.com/miui" {
 		t.Errorf("state %+v", s)
 	}
 }

@@ -42,6 +42,8 @@ type Options struct {
 
 	// PublicURL is the origin browsers reach the hub at.
 	PublicURL string
+	// MIUIGuide is where the demo's app leads to for the settings of MIUI phones.
+	MIUIGuide string
 	// Origins are the origins, scheme://host[:port], whose pages may open sockets
 	// and call the agents' API. In the demo PublicURL always is one.
 	Origins []string
@@ -183,7 +185,7 @@ func New(o Options) (*Server, error) {
 	var h http.Handler = s.cors(files.before(s.supportPages(files, &o, s.bounded(s.echo))))
 	if o.Mode == ModeDemo {
 		s.demo, err = demo.New(demo.Options{
-			Hub: o.Hub, Log: o.Log, PublicURL: o.PublicURL, Code: o.Code,
+			Hub: o.Hub, Log: o.Log, PublicURL: o.PublicURL, MIUIGuide: o.MIUIGuide, Code: o.Code,
 			Pages: files.page,
 			Sign: func(agent string, ttl time.Duration) (string, time.Time, error) {
 				return SignToken(o.Secret, agent, ttl)

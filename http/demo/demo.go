@@ -37,11 +37,12 @@ type Hub interface {
 	sender
 }
 
-// Options wires a Demo. All but Code are required.
+// Options wires a Demo. All but MIUIGuide and Code are required.
 type Options struct {
 	Hub       Hub
 	Log       *slog.Logger
 	PublicURL string
+	MIUIGuide string // URL the app leads to for the settings of MIUI phones
 	// Code is asked for where a request comes through the public host. Empty:
 	// nothing is served there.
 	Code string

@@ -69,6 +69,7 @@ type state struct {
 	Team          teamState           `json:"team"`
 	Conversations []conversationState `json:"conversations"` // newest first
 	PublicURL     string              `json:"public_url"`
+	MIUIGuide     string              `json:"miui_guide"`
 }
 
 func describe(a hub.AgentInfo) agentState {
@@ -84,7 +85,7 @@ func describe(a hub.AgentInfo) agentState {
 
 func (d *Demo) state(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	out := state{Agents: []agentState{}, Conversations: []conversationState{}, PublicURL: d.PublicURL}
+	out := state{Agents: []agentState{}, Conversations: []conversationState{}, PublicURL: d.PublicURL, MIUIGuide: d.MIUIGuide}
 	agents, err := d.Hub.ListAgents(ctx, "", 50)
 	if err != nil {
 		d.fail(w, r, err)

@@ -126,6 +126,7 @@ func (n *node) open(ctx context.Context, o Options, code string) (err error) {
 		Log:       o.Log,
 		Mode:      string(c.Mode),
 		PublicURL: c.PublicURL,
+		MIUIGuide: c.MIUIGuide,
 		Origins:   c.Origins,
 		Proxies:   c.ProxyNetworks(),
 		Limits: hubhttp.Limits{
