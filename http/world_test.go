@@ -43,6 +43,8 @@ func (taker) Send(context.Context, notify.Subscription, notify.PushMessage) noti
 }
 func (taker) Key() (string, string) { return "k1", "BPublic" }
 
+func (taker) Accepts(_ context.Context, id string) bool { return id == "k1" }
+
 // world is a whole hub on its store behind a listening server.
 type world struct {
 	*testing.T

@@ -16,6 +16,10 @@ const (
 	freshFor   = 3 * time.Second // a new socket is compared each second for as long: the others may not know it yet
 )
 
+// keysAtOnce is how many pages are told of a new VAPID key each second. Each then
+// subscribes anew, and many may share a network address.
+const keysAtOnce = 20
+
 // shown is what a page was last told; the outbox's lock guards it.
 type shown struct {
 	version  int64 // of its agent's unread
@@ -23,6 +27,7 @@ type shown struct {
 	device   int64 // revision of its device
 	onDuty   bool
 	settings uint64 // hash
+	key      string // id of the VAPID key
 }
 
 // told notes that the page was told of a version of its agent's unread.
@@ -32,11 +37,18 @@ func (s *socket) told(version int64) {
 	s.out.mu.Unlock()
 }
 
+// toldKey notes that the page was told of a VAPID key.
+func (s *socket) toldKey(id string) {
+	s.out.mu.Lock()
+	s.out.shown.key = id
+	s.out.mu.Unlock()
+}
+
 // toldOf notes that the page was told of its agent and device as they are, and
 // reports whether that was news of their settings.
 func (s *socket) toldOf(a notify.Agent, d notify.Device) (news bool) {
 	hash := fnv.New64a()
-	hash.Write(encode(settingsOf(a, d)))
+	hash.Write(encode(s.hub.settingsOf(a, d)))
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	w := &s.out.shown
@@ -62,6 +74,7 @@ func (h *Hub) checkLoop(ctx context.Context) {
 		case ss = <-h.peers.checks:
 		case now := <-tick.C:
 			ss = h.sockets.all()
+			h.tellKey(ctx, ss)
 			if now.Sub(all) < checkEvery {
 				ss = slices.DeleteFunc(ss, func(s *socket) bool { return now.Sub(s.since) > freshFor })
 			} else {
@@ -132,4 +145,32 @@ func (h *Hub) check(ctx context.Context, ss []*socket) error {
 		}
 	}
 	return nil
+}
+
+// tellKey tells pages that were told of another VAPID key of the current one, a
+// few at a time, so that they subscribe anew.
+func (h *Hub) tellKey(ctx context.Context, ss []*socket) {
+	current, _ := h.push.Key()
+	n := 0
+	for _, s := range ss {
+		s.out.mu.Lock()
+		was := s.out.shown.key
+		s.out.mu.Unlock()
+		if was == "" || was == current {
+			continue
+		}
+		if n++; n > keysAtOnce || ctx.Err() != nil {
+			return
+		}
+		s.truth(ctx)
+		a, err := h.dir.agent(ctx, s.agent)
+		if err != nil {
+			return
+		}
+		d, err := h.dir.device(ctx, s.device)
+		if err != nil {
+			return
+		}
+		s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: h.settingsOf(a, d)}))
+	}
 }

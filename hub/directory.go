@@ -443,21 +443,25 @@ func endpointHash(endpoint string) string {
 	return hex.EncodeToString(h[:])
 }
 
-func settingsOf(a notify.Agent, d notify.Device) wire.Settings {
+func (h *Hub) settingsOf(a notify.Agent, d notify.Device) wire.Settings {
 	p := a.Preview
 	if p == "" {
 		p = notify.PreviewFull
 	}
-	return wire.Settings{Notifications: !a.Muted, Preview: p, Locale: a.Locale, Device: deviceSettings(d)}
+	return wire.Settings{Notifications: !a.Muted, Preview: p, Locale: a.Locale, Device: h.deviceSettings(d)}
 }
 
-func deviceSettings(d notify.Device) wire.DeviceSettings {
+// deviceSettings asks for a new subscription also where the one there is was made
+// for a VAPID key that is no longer current.
+func (h *Hub) deviceSettings(d notify.Device) wire.DeviceSettings {
 	s := wire.DeviceSettings{On: !d.SwitchOff, Permission: d.Permission, Resubscribe: d.Resubscribe}
 	if s.Permission == "" {
 		s.Permission = notify.NotAsked
 	}
 	if d.Subscription != nil {
 		s.Subscribed, s.KeyID, s.Endpoint = true, d.Subscription.KeyID, endpointHash(d.Subscription.Endpoint)
+		current, _ := h.push.Key()
+		s.Resubscribe = s.Resubscribe || s.KeyID != current
 	}
 	return s
 }

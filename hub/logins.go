@@ -321,7 +321,7 @@ func (h *Hub) setDevice(ctx context.Context, device string, in DeviceInput) (wir
 	if wrote {
 		h.tellSettings(ctx, d)
 	}
-	return deviceSettings(d), nil
+	return h.deviceSettings(d), nil
 }
 
 // tellSettings sends the settings as they are to every page of a device.
@@ -355,7 +355,7 @@ func (h *Hub) tellAgentSettings(ctx context.Context, a notify.Agent) {
 // showSettings sends the page the settings as they are, if they are news to it.
 func (s *socket) showSettings(a notify.Agent, d notify.Device) {
 	if s.toldOf(a, d) {
-		s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: settingsOf(a, d)}))
+		s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: s.hub.settingsOf(a, d)}))
 	}
 }
 
@@ -371,7 +371,10 @@ func (h *Hub) Subscribe(ctx context.Context, agent string, auth wire.DeviceAuth,
 		return wire.DeviceSettings{}, &Error{Kind: Forbidden, Code: "nothing_to_replace", Message: "without an agent's token a subscription can only be replaced, and this device has none"}
 	}
 	sub := notify.Subscription{Endpoint: in.Endpoint, P256dh: in.Keys.P256dh, Auth: in.Keys.Auth, KeyID: in.KeyID, Created: time.Now()}
-	if id, _ := h.push.Key(); in.KeyID != id {
+	// A worker that replaces the subscription of a closed page knows the old key.
+	same := d.Subscription != nil && d.Subscription.KeyID == in.KeyID
+	if !same && !h.push.Accepts(ctx, in.KeyID) {
+		id, _ := h.push.Key()
 		return wire.DeviceSettings{}, invalid("key_id", "key_id is %q; subscribe with the key %q of /v1/vapid", in.KeyID, id)
 	}
 	if err := h.push.Check(ctx, sub); err != nil {
@@ -406,7 +409,7 @@ func (h *Hub) Subscribe(ctx context.Context, agent string, auth wire.DeviceAuth,
 		return wire.DeviceSettings{}, err
 	}
 	h.tellSettings(ctx, d)
-	return deviceSettings(d), nil
+	return h.deviceSettings(d), nil
 }
 
 // merge moves the logins of a device that turned out to be another one, and

@@ -225,5 +225,5 @@ func (h *Hub) SetPreferences(ctx context.Context, agent string, in PreferencesIn
 		return wire.Settings{}, err
 	}
 	h.tellAgentSettings(ctx, a)
-	return settingsOf(a, notify.Device{}), nil
+	return h.settingsOf(a, notify.Device{}), nil
 }

@@ -17,6 +17,9 @@ type Pusher interface {
 	Send(ctx context.Context, sub notify.Subscription, m notify.PushMessage) notify.PushAnswer
 	// Key is the VAPID key pages subscribe with now.
 	Key() (id, public string)
+	// Accepts reports whether pages may subscribe with the VAPID key of that id: the
+	// current one, or one that was current until a moment ago.
+	Accepts(ctx context.Context, id string) bool
 }
 
 // PushTTL bounds how long a push service may keep a message for a device that

@@ -178,7 +178,7 @@ func (h *Hub) reach(s snapshot, v notify.AgentView) ReachAgent {
 	}
 	for i, l := range a.Logins {
 		d, view, dec := s.devices[l.Device], v.Logins[i], decided[l.Device]
-		login := ReachLogin{LoginInfo: loginInfo(a.ID, l, d, view), Channel: dec.Channel, Reason: dec.Reason, Cause: cause(dec, d, view)}
+		login := ReachLogin{LoginInfo: h.loginInfo(a.ID, l, d, view), Channel: dec.Channel, Reason: dec.Reason, Cause: cause(dec, d, view)}
 		out.Reachable = out.Reachable || login.Cause == ""
 		out.Logins = append(out.Logins, login)
 	}

@@ -430,11 +430,12 @@ func (s *socket) welcome(ctx context.Context, have int64, key string) error {
 	s.mu.Lock()
 	expires := s.expires
 	s.mu.Unlock()
+	vapid := h.VAPID()
 	w := wire.Welcome{
 		Type: wire.TypeWelcome, Socket: s.id, Agent: a.ID, Name: a.Name,
 		Device: wire.DeviceAuth{ID: d.ID, Key: key}, Code: deviceCode(d.ID),
-		OnDuty: a.OnDuty, Duty: h.pageDuty, Settings: settingsOf(a, d),
-		Version: u.Version, Total: u.Total, VAPID: h.VAPID(),
+		OnDuty: a.OnDuty, Duty: h.pageDuty, Settings: h.settingsOf(a, d),
+		Version: u.Version, Total: u.Total, VAPID: vapid,
 		RenewSeconds: int(renewEvery / time.Second),
 	}
 	if !expires.IsZero() {
@@ -450,6 +451,7 @@ func (s *socket) welcome(ctx context.Context, have int64, key string) error {
 	}
 	s.queue(encode(w))
 	s.told(u.Version)
+	s.toldKey(vapid.ID)
 	s.toldOf(a, d)
 	return nil
 }

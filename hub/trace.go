@@ -39,7 +39,7 @@ func (h *Hub) ListAgents(ctx context.Context, after string, limit int) ([]AgentI
 func (h *Hub) agentInfo(ctx context.Context, a notify.Agent) (AgentInfo, error) {
 	info := AgentInfo{
 		ID: a.ID, Name: a.Name, Locale: a.Locale, OnDuty: a.OnDuty, Notifications: !a.Muted,
-		Preview: settingsOf(a, notify.Device{}).Preview, Version: a.Version, Logins: make([]LoginInfo, 0, len(a.Logins)),
+		Preview: h.settingsOf(a, notify.Device{}).Preview, Version: a.Version, Logins: make([]LoginInfo, 0, len(a.Logins)),
 	}
 	snap, err := h.dir.view(ctx, []string{a.ID})
 	if err != nil {
@@ -49,15 +49,15 @@ func (h *Hub) agentInfo(ctx context.Context, a notify.Agent) (AgentInfo, error) 
 	for _, l := range a.Logins {
 		d := snap.devices[l.Device]
 		_, v, _ := snap.login(a.ID, l.Device)
-		info.Logins = append(info.Logins, loginInfo(a.ID, l, d, v))
+		info.Logins = append(info.Logins, h.loginInfo(a.ID, l, d, v))
 	}
 	return info, nil
 }
 
-func loginInfo(agent string, l notify.Login, d notify.Device, v notify.LoginView) LoginInfo {
+func (h *Hub) loginInfo(agent string, l notify.Login, d notify.Device, v notify.LoginView) LoginInfo {
 	li := LoginInfo{
 		Agent: agent, Device: l.Device, Code: deviceCode(l.Device), Label: d.Label, Platform: d.Platform,
-		Place: l.Place, Since: l.Since, Seen: l.Seen, Presence: v.Presence(), Sockets: len(v.Sockets), Settings: deviceSettings(d),
+		Place: l.Place, Since: l.Since, Seen: l.Seen, Presence: v.Presence(), Sockets: len(v.Sockets), Settings: h.deviceSettings(d),
 	}
 	for _, s := range v.Sockets {
 		if s.Presence == notify.Active {
@@ -92,7 +92,7 @@ func (h *Hub) Device(ctx context.Context, id string) (DeviceInfo, error) {
 	}
 	return DeviceInfo{
 		ID: d.ID, Code: deviceCode(d.ID), Label: d.Label, Platform: d.Platform, Created: d.Created, Seen: d.Seen,
-		Agents: append([]string{}, d.Agents...), Settings: deviceSettings(d), Host: h.pushHost(d.ID),
+		Agents: append([]string{}, d.Agents...), Settings: h.deviceSettings(d), Host: h.pushHost(d.ID),
 	}, nil
 }
 

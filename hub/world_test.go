@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -310,6 +311,7 @@ type pushService struct {
 	tried   []time.Time
 	during  func() // called once, while a push is under way
 	hush    bool   // what is sent is not kept for take
+	key     string // id of the current VAPID key; "key1"
 }
 
 type sentPush struct {
@@ -320,7 +322,25 @@ type sentPush struct {
 }
 
 func (p *pushService) Check(context.Context, notify.Subscription) error { return nil }
-func (p *pushService) Key() (string, string)                            { return "key1", "public1" }
+
+func (p *pushService) Key() (string, string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id := cmp.Or(p.key, "key1")
+	return id, "public of " + id
+}
+
+func (p *pushService) Accepts(_ context.Context, id string) bool {
+	current, _ := p.Key()
+	return id == current
+}
+
+// rotate makes another VAPID key current.
+func (p *pushService) rotate(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.key = id
+}
 
 func (p *pushService) Send(_ context.Context, sub notify.Subscription, m notify.PushMessage) notify.PushAnswer {
 	p.mu.Lock()

@@ -149,6 +149,29 @@ func (r *KeyRing) Keys() []Key { return slices.Clone(r.keys) }
 // With returns a ring in which k is current and all others are older.
 func (r *KeyRing) With(k Key) (*KeyRing, error) { return NewKeyRing(k, r.keys...) }
 
+// accepts reports whether the key of that id is current, or was after since.
+func (r *KeyRing) accepts(id string, since time.Time) bool {
+	i := slices.IndexFunc(r.keys, func(k Key) bool { return k.id == id })
+	return i == 0 || i > 0 && r.keys[i-1].created.After(since)
+}
+
+// Outlived are the older keys whose successor was made before a time.
+func (r *KeyRing) Outlived(before time.Time) []Key {
+	var out []Key
+	for i, k := range r.keys[1:] {
+		if r.keys[i].created.Before(before) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// Without returns a ring without the older keys of those ids; the current one stays.
+func (r *KeyRing) Without(ids ...string) *KeyRing {
+	older := slices.DeleteFunc(slices.Clone(r.keys[1:]), func(k Key) bool { return slices.Contains(ids, k.id) })
+	return &KeyRing{append([]Key{r.keys[0]}, older...)}
+}
+
 // find returns the key with the id, or the current one for none.
 func (r *KeyRing) find(id string) (*Key, bool) {
 	if id == "" {

@@ -136,6 +136,12 @@ func (s *Sender) Key() (id, public string) {
 	return k.ID(), k.Public()
 }
 
+// Accepts reports whether pages may subscribe with the VAPID key of that id: the
+// current one, or one that was until a minute ago.
+func (s *Sender) Accepts(_ context.Context, id string) bool {
+	return s.keys.Load().accepts(id, s.now().Add(-time.Minute))
+}
+
 // SetKeys replaces the keys; sends under way go on with those they have.
 func (s *Sender) SetKeys(keys *KeyRing) { s.keys.Store(keys) }
 

@@ -267,3 +267,31 @@ func TestSubjectIsCheckedByApplesRule(t *testing.T) {
 		}
 	}
 }
+
+func TestKeyIsOutlivedOnceItsSuccessorIsOldEnough(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	var keys []Key
+	for _, age := range []time.Duration{30 * time.Second, 25 * time.Hour, 30 * 24 * time.Hour} {
+		k, err := GenerateKey(now.Add(-age))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	ring, err := NewKeyRing(keys[0], keys[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := ring.Outlived(now.Add(-24 * time.Hour)); len(out) != 1 || out[0].ID() != keys[2].ID() {
+		t.Errorf("outlived: %v", out)
+	}
+	for i, want := range []bool{true, true, false} {
+		if got := ring.accepts(keys[i].ID(), now.Add(-time.Minute)); got != want {
+			t.Errorf("key %d: accepted %v", i, got)
+		}
+	}
+	left := ring.Without(keys[0].ID(), keys[2].ID()).Keys()
+	if len(left) != 2 || left[0].ID() != keys[0].ID() || left[1].ID() != keys[1].ID() || len(ring.Keys()) != 3 {
+		t.Errorf("left: %v of %v", left, ring.Keys())
+	}
+}

@@ -137,9 +137,9 @@ type DeviceSettings struct {
 	On          bool              `json:"on"` // its status switch
 	Permission  notify.Permission `json:"permission"`
 	Subscribed  bool              `json:"subscribed"`
-	Endpoint    string            `json:"endpoint,omitempty"` // SHA-256 of the endpoint, hex: to compare with getSubscription()
-	KeyID       string            `json:"key_id,omitempty"`   // the VAPID key it was made for
-	Resubscribe bool              `json:"resubscribe,omitempty"`
+	Endpoint    string            `json:"endpoint,omitempty"`    // SHA-256 of the endpoint, hex: to compare with getSubscription()
+	KeyID       string            `json:"key_id,omitempty"`      // the VAPID key it was made for
+	Resubscribe bool              `json:"resubscribe,omitempty"` // for the current VAPID key: that one is not, or the push service refused it
 }
 
 // Notify asks a page to show a message. The page acknowledges it with ack
