@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +13,9 @@ import (
 
 	"caac-hub/config"
 	hubhttp "caac-hub/http"
+	"caac-hub/hub"
 	"caac-hub/hub/notify"
+	"caac-hub/push"
 )
 
 // Admin is what the operator's commands do with a deployment's own state. One
@@ -21,8 +24,8 @@ type Admin interface {
 	// VAPID lists the VAPID keys, the current one first; the private halves
 	// only if asked for.
 	VAPID(ctx context.Context, private bool) ([]VAPIDKey, error)
-	// AddVAPID makes a new VAPID key, which running hubs use within seconds.
-	AddVAPID(ctx context.Context) (VAPIDKey, error)
+	// RotateVAPID makes a new VAPID key, which running hubs use within seconds.
+	RotateVAPID(ctx context.Context) (VAPIDKey, error)
 	// CreateKey makes an API key.
 	CreateKey(ctx context.Context, name string) (CreatedKey, error)
 	Keys(ctx context.Context) ([]hubhttp.APIKey, error)
@@ -37,6 +40,8 @@ type VAPIDKey struct {
 	Public  string    `json:"public"`            // base64url, uncompressed P-256 point
 	Private string    `json:"private,omitempty"` // base64url, 32 bytes
 	Created time.Time `json:"created"`
+
+	Subscriptions int `json:"subscriptions"` // made with it, and still there
 }
 
 // CreatedKey is a new API key, the only time that it is shown.
@@ -78,7 +83,7 @@ func Running(ctx context.Context, c config.Config) bool {
 
 // localAdmin works on an open store.
 type localAdmin struct {
-	store  hubhttp.KeyStore
+	store  hub.Store
 	config config.Config
 }
 
@@ -86,19 +91,21 @@ func (a *localAdmin) VAPID(ctx context.Context, private bool) ([]VAPIDKey, error
 	if err := a.begun(ctx); err != nil {
 		return nil, err
 	}
-	ring, err := vapidKeys(ctx, a.store)
+	ring, _, err := vapidKeys(ctx, a.store)
+	if err != nil {
+		return nil, err
+	}
+	count, err := subscriptions(ctx, a.store)
 	if err != nil {
 		return nil, err
 	}
 	var out []VAPIDKey
 	for _, k := range ring.Keys() {
-		v, err := showKey(k)
+		v, err := showKey(k, private)
 		if err != nil {
 			return nil, err
 		}
-		if !private {
-			v.Private = ""
-		}
+		v.Subscriptions = count[v.ID]
 		out = append(out, v)
 	}
 	return out, nil
@@ -117,17 +124,30 @@ func (a *localAdmin) begun(ctx context.Context) error {
 	return err
 }
 
-func (a *localAdmin) AddVAPID(ctx context.Context) (VAPIDKey, error) {
+func (a *localAdmin) RotateVAPID(ctx context.Context) (VAPIDKey, error) {
 	if err := a.begun(ctx); err != nil {
 		return VAPIDKey{}, err
 	}
-	ring, err := addVAPIDKey(ctx, a.store)
+	ring, err := rotateKeys(ctx, a.store)
 	if err != nil {
 		return VAPIDKey{}, err
 	}
-	v, err := showKey(ring.Current())
-	v.Private = ""
-	return v, err
+	return showKey(ring.Current(), false)
+}
+
+func showKey(k push.Key, private bool) (VAPIDKey, error) {
+	b, err := json.Marshal(k)
+	if err != nil {
+		return VAPIDKey{}, err
+	}
+	var v VAPIDKey
+	if err := json.Unmarshal(b, &v); err != nil {
+		return VAPIDKey{}, err
+	}
+	if !private {
+		v.Private = ""
+	}
+	return v, nil
 }
 
 func (a *localAdmin) CreateKey(ctx context.Context, name string) (CreatedKey, error) {

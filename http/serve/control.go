@@ -86,8 +86,8 @@ func (q controlRequest) call(ctx context.Context, a Admin) (any, error) {
 	switch q.Method {
 	case "vapid":
 		return a.VAPID(ctx, q.Private)
-	case "add_vapid":
-		return a.AddVAPID(ctx)
+	case "rotate_vapid":
+		return a.RotateVAPID(ctx)
 	case "create_key":
 		return a.CreateKey(ctx, q.Name)
 	case "keys":
@@ -161,8 +161,8 @@ func (a *remoteAdmin) VAPID(ctx context.Context, private bool) (out []VAPIDKey, 
 	return out, a.ask(ctx, controlRequest{Method: "vapid", Private: private}, &out)
 }
 
-func (a *remoteAdmin) AddVAPID(ctx context.Context) (out VAPIDKey, err error) {
-	return out, a.ask(ctx, controlRequest{Method: "add_vapid"}, &out)
+func (a *remoteAdmin) RotateVAPID(ctx context.Context) (out VAPIDKey, err error) {
+	return out, a.ask(ctx, controlRequest{Method: "rotate_vapid"}, &out)
 }
 
 func (a *remoteAdmin) CreateKey(ctx context.Context, name string) (out CreatedKey, err error) {

@@ -3,10 +3,12 @@ package serve
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	hubhttp "caac-hub/http"
@@ -26,7 +28,10 @@ type facts struct {
 	store  hub.Store
 	sender *push.Sender
 	log    *slog.Logger
-	known  map[string][]byte // nil: not there yet
+	grace  time.Duration // see keyGrace
+
+	mu    sync.Mutex
+	known map[string][]byte // nil: not there yet
 }
 
 // keep looks until ctx ends. It answers an error if this node can't go on with
@@ -34,24 +39,57 @@ type facts struct {
 func (f *facts) keep(ctx context.Context) error {
 	tick := time.NewTicker(factsAge)
 	defer tick.Stop()
+	var swept time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		for name := range f.known {
+		for _, name := range f.names() {
 			if err := f.look(ctx, name); err != nil {
 				return err
 			}
 		}
+		if now := time.Now(); now.Sub(swept) >= f.grace/24 {
+			swept = now
+			f.retire(ctx, now)
+		}
 	}
 }
 
+func (f *facts) names() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.known))
+}
+
+func (f *facts) know(name string, b []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known[name] = b
+}
+
+// retire removes the VAPID keys that have done their work.
+func (f *facts) retire(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	retired, err := retireKeys(ctx, f.store, now.Add(-f.grace))
+	if err != nil && ctx.Err() == nil {
+		f.log.WarnContext(ctx, "VAPID keys not looked at; they will be", "error", err)
+	}
+	for _, id := range retired {
+		f.log.InfoContext(ctx, "a VAPID key was removed: no subscription names it", "id", id)
+	}
+}
+
+// look looks at one fact. It may be called at once from many goroutines.
 func (f *facts) look(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, factsAge)
 	defer cancel()
+	f.mu.Lock()
 	known := f.known[name]
+	f.mu.Unlock()
 	b, _, err := f.store.Meta(ctx, name)
 	if errors.Is(err, notify.ErrNotFound) {
 		if known == nil {
@@ -68,18 +106,21 @@ func (f *facts) look(ctx context.Context, name string) error {
 	switch name {
 	case metaVAPID:
 	case hubhttp.MetaAPIKeys:
-		f.known[name] = b
+		f.know(name, b)
 		return nil
 	default:
 		return fmt.Errorf("the store holds another %s: its state was replaced; start this node again", name)
 	}
-	ring := new(push.KeyRing)
-	if err := json.Unmarshal(b, ring); err != nil {
-		return fmt.Errorf("the stored VAPID keys can't be read: %w", err)
+	ring, err := readKeys(b)
+	if err != nil {
+		return err
 	}
+	was, _ := f.sender.Key()
 	f.sender.SetKeys(ring)
-	f.known[name] = b
-	f.log.InfoContext(ctx, "another VAPID key is current", "id", ring.Current().ID())
+	f.know(name, b)
+	if id := ring.Current().ID(); id != was {
+		f.log.InfoContext(ctx, "another VAPID key is current", "id", id)
+	}
 	return nil
 }
 

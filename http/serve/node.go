@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -44,7 +45,7 @@ func (n *node) open(ctx context.Context, o Options, code string) (err error) {
 		return err
 	}
 	store := n.state.store
-	ring, stored, err := storedKeys(ctx, store)
+	ring, stored, err := vapidKeys(ctx, store)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,10 @@ func (n *node) open(ctx context.Context, o Options, code string) (err error) {
 	if err != nil && !errors.Is(err, notify.ErrNotFound) {
 		return err
 	}
-	n.facts = &facts{store, n.sender, o.Log, map[string][]byte{metaVAPID: stored, metaReceipt: receipts, hubhttp.MetaAPIKeys: keys}}
+	n.facts = &facts{
+		store: store, sender: n.sender, log: o.Log, grace: cmp.Or(o.KeyGrace, keyGrace),
+		known: map[string][]byte{metaVAPID: stored, metaReceipt: receipts, hubhttp.MetaAPIKeys: keys},
+	}
 	if c.Auth.JWTSecret == "" && secret != nil {
 		n.facts.known[metaJWT] = secret
 	}
@@ -93,7 +97,7 @@ func (n *node) open(ctx context.Context, o Options, code string) (err error) {
 	metrics := newMetrics(o.Version)
 	n.hub, err = hub.New(hub.Options{
 		Store:           store,
-		Push:            n.sender,
+		Push:            pusher{n.sender, n.facts},
 		Auth:            auth,
 		Log:             o.Log,
 		Metrics:         metrics,

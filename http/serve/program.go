@@ -33,6 +33,9 @@ type Options struct {
 	// push.Options.
 	PushDial    func(ctx context.Context, network, address string) (net.Conn, error)
 	PushRootCAs *x509.CertPool
+	// KeyGrace, for a test, is how long a VAPID key is kept at least after a newer
+	// one was made; a day.
+	KeyGrace time.Duration
 }
 
 // Program is the whole hub, listening. Run it or Close it.

@@ -202,7 +202,7 @@ func TestNewVAPIDKeyReachesEveryNodeWithoutARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer done()
-	k, err := a.AddVAPID(t.Context())
+	k, err := a.RotateVAPID(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

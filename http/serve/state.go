@@ -4,17 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"caac-hub/config"
 	hubhttp "caac-hub/http"
 	"caac-hub/hub/notify"
-	"caac-hub/push"
 )
 
 // Names of the store's facts that the program makes at its first start.
@@ -28,61 +24,6 @@ const (
 // text, for the commands run on the same machine.
 const FirstKeyFile = "api-key"
 
-// vapidKeys returns the deployment's VAPID keys, making the first one.
-func vapidKeys(ctx context.Context, s hubhttp.KeyStore) (*push.KeyRing, error) {
-	ring, _, err := storedKeys(ctx, s)
-	return ring, err
-}
-
-// storedKeys also returns them as they are stored.
-func storedKeys(ctx context.Context, s hubhttp.KeyStore) (*push.KeyRing, []byte, error) {
-	b, err := ensure(ctx, s, metaVAPID, func() ([]byte, error) {
-		k, err := push.GenerateKey(time.Now())
-		if err != nil {
-			return nil, err
-		}
-		ring, err := push.NewKeyRing(k)
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(ring)
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	ring := new(push.KeyRing)
-	if err := json.Unmarshal(b, ring); err != nil {
-		return nil, nil, fmt.Errorf("the stored VAPID keys can't be read: %w", err)
-	}
-	return ring, b, nil
-}
-
-// addVAPIDKey makes a new current VAPID key; the older ones go on serving the
-// subscriptions made for them.
-func addVAPIDKey(ctx context.Context, s hubhttp.KeyStore) (*push.KeyRing, error) {
-	ring, err := vapidKeys(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	k, err := push.GenerateKey(time.Now())
-	if err != nil {
-		return nil, err
-	}
-	if ring, err = ring.With(k); err != nil {
-		return nil, err
-	}
-	b, err := json.Marshal(ring)
-	if err != nil {
-		return nil, err
-	}
-	_, rev, err := s.Meta(ctx, metaVAPID)
-	if err != nil {
-		return nil, err
-	}
-	_, err = s.PutMeta(ctx, metaVAPID, b, rev)
-	return ring, err
-}
-
 // tokenSecret returns the secret agent tokens are signed with: the configured
 // one, or in demo mode one of its own. It is nil where a key set judges tokens.
 func tokenSecret(ctx context.Context, s hubhttp.KeyStore, c config.Config) ([]byte, error) {
@@ -93,15 +34,6 @@ func tokenSecret(ctx context.Context, s hubhttp.KeyStore, c config.Config) ([]by
 		return nil, nil
 	}
 	return ensureSecret(ctx, s, metaJWT)
-}
-
-func showKey(k push.Key) (VAPIDKey, error) {
-	b, err := json.Marshal(k)
-	if err != nil {
-		return VAPIDKey{}, err
-	}
-	var v VAPIDKey
-	return v, json.Unmarshal(b, &v)
 }
 
 func ensureSecret(ctx context.Context, s hubhttp.KeyStore, name string) ([]byte, error) {

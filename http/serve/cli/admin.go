@@ -35,16 +35,17 @@ type vapidCmd struct {
 	Show struct {
 		vapidShowCmd
 	} `cmd:"" default:"withargs" help:"Show the keys (the default)."`
-	New vapidNewCmd `cmd:"" help:"Make a new key, which running hubs use within seconds."`
+	Rotate vapidRotateCmd `cmd:"" help:"Make a new key, which running hubs use within seconds."`
 }
 
 func (vapidCmd) Help() string {
-	return `The first key is the one pages subscribe with. Older ones go on serving the subscriptions made for them.
+	return `The first key is the one pages subscribe with. An older one signs the pushes to subscriptions made
+with it until the last of them is gone. Then it is removed, a day after the rotation at the earliest.
 
 Examples:
   caac-hub vapid
   caac-hub vapid show --json --private
-  caac-hub vapid new`
+  caac-hub vapid rotate`
 }
 
 type vapidShowCmd struct {
@@ -66,7 +67,7 @@ func (v *vapidShowCmd) Run(ctx context.Context, w *world) error {
 			if i > 0 {
 				state = "older"
 			}
-			w.printf("%s  %s, made %s\n  public   %s\n", k.ID, state, k.Created.Format(time.DateOnly), k.Public)
+			w.printf("%s  %s, made %s, %s\n  public   %s\n", k.ID, state, k.Created.Format(time.RFC3339), subscriptions(k.Subscriptions), k.Public)
 			if k.Private != "" {
 				w.printf("  private  %s\n", k.Private)
 			}
@@ -75,16 +76,32 @@ func (v *vapidShowCmd) Run(ctx context.Context, w *world) error {
 	})
 }
 
-type vapidNewCmd struct{}
+type vapidRotateCmd struct{}
 
-func (vapidNewCmd) Run(ctx context.Context, w *world) error {
+func (vapidRotateCmd) Run(ctx context.Context, w *world) error {
 	return w.withAdmin(ctx, func(a serve.Admin) error {
-		k, err := a.AddVAPID(ctx)
-		if err == nil {
-			w.printf("%s  current within seconds\n  public   %s\n", k.ID, k.Public)
+		k, err := a.RotateVAPID(ctx)
+		if err != nil {
+			return err
 		}
-		return err
+		w.printf("%s  current within seconds\n  public   %s\n", k.ID, k.Public)
+		w.printf("Open pages subscribe anew within minutes, others when they next connect; an iPhone may ask for a tap.\n")
+		keys, err := a.VAPID(ctx, false)
+		if err != nil {
+			return err
+		}
+		for _, old := range keys[1:] {
+			w.printf("%s  signs for %s until the last is gone\n", old.ID, subscriptions(old.Subscriptions))
+		}
+		return nil
 	})
+}
+
+func subscriptions(n int) string {
+	if n == 1 {
+		return "1 subscription"
+	}
+	return fmt.Sprintf("%d subscriptions", n)
 }
 
 type apikeyCmd struct {

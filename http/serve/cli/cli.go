@@ -44,7 +44,7 @@ type grammar struct {
 
 	Serve       serveCmd       `cmd:"" default:"withargs" help:"Run the hub (the default)."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Print the effective configuration, secrets hidden, and every mistake in it."`
-	Vapid       vapidCmd       `cmd:"" help:"Show the keys that pages subscribe with, or make a new one."`
+	Vapid       vapidCmd       `cmd:"" help:"Show the keys that pages subscribe with, or rotate them."`
 	Apikey      apikeyCmd      `cmd:"" help:"Create, list and revoke the backend's API keys."`
 	Token       tokenCmd       `cmd:"" help:"Sign an agent token (JWT) for trying."`
 	Send        sendCmd        `cmd:"" help:"Post a contact's message to a running hub."`

@@ -165,9 +165,11 @@ func TestCommandsReachARunningHub(t *testing.T) {
 	if shown := s.ok("vapid", "show", "--private", "--json"); !strings.Contains(shown, `"private"`) {
 		t.Errorf("vapid show --private:\n%s", shown)
 	}
-	s.ok("vapid", "new")
-	if shown := s.ok("vapid"); strings.Count(shown, "current") != 1 || strings.Count(shown, "older") != 1 {
-		t.Errorf("vapid after new:\n%s", shown)
+	if said := s.ok("vapid", "rotate"); !strings.Contains(said, "signs for 0 subscriptions until the last is gone") {
+		t.Errorf("vapid rotate:\n%s", said)
+	}
+	if shown := s.ok("vapid"); strings.Count(shown, "current") != 1 || strings.Count(shown, "older") != 1 || strings.Count(shown, "0 subscriptions") != 2 {
+		t.Errorf("vapid after rotate:\n%s", shown)
 	}
 }
 

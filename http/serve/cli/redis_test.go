@@ -53,7 +53,7 @@ func TestEveryCommandWorksOnRedisOrSaysWhyNot(t *testing.T) {
 	if shown := s.ok("vapid"); !strings.Contains(shown, "current") {
 		t.Errorf("vapid:\n%s", shown)
 	}
-	s.ok("vapid", "new")
+	s.ok("vapid", "rotate")
 	if said := s.ok("redis-init"); !strings.Contains(said, "may be used") {
 		t.Errorf("redis-init: %s", said)
 	}
