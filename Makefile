@@ -54,6 +54,7 @@ types: test/js/node_modules/.package-lock.json ## Check the types of the JavaScr
 	rm -rf test/js/declared && test/js/node_modules/.bin/tsc -p test/js/declare --outDir test/js/declared
 	diff -r test/js/declared static/sdk/types || { echo "static/sdk/types differs from what its sources declare: make sdk"; exit 1; }
 	rm -rf test/js/declared
+	test/js/node_modules/.bin/tsc -p test/js/adopt
 
 .PHONY: sdk
 sdk: test/js/node_modules/.package-lock.json ## Make static/sdk/dist and static/sdk/types of their sources

@@ -51,7 +51,7 @@ func build(sdk string) (map[string][]byte, error) {
 		files  []api.EntryPoint
 	}{
 		// What is imported only when it is needed is a file by itself.
-		{api.FormatESModule, []api.EntryPoint{{InputPath: "index.js", OutputPath: "caac"}, {InputPath: "profile.js", OutputPath: "profile"}, {InputPath: "sound.js", OutputPath: "sound"}}},
+		{api.FormatESModule, []api.EntryPoint{{InputPath: "index.js", OutputPath: "caac"}, {InputPath: "favicon.js", OutputPath: "favicon"}, {InputPath: "profile.js", OutputPath: "profile"}, {InputPath: "sound.js", OutputPath: "sound"}}},
 		{api.FormatIIFE, []api.EntryPoint{{InputPath: "sw-push.js", OutputPath: "sw"}}},
 	} {
 		for i := range in.files {

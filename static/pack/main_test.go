@@ -52,7 +52,7 @@ func TestDistIsMadeOfTheSources(t *testing.T) {
 }
 
 func TestSDKAndWorkerAreSmall(t *testing.T) {
-	for name, limit := range map[string]int{"caac.js": 10_000, "profile.js": 2_000, "sound.js": 1_000, "sw.js": 5_000} {
+	for name, limit := range map[string]int{"caac.js": 10_000, "favicon.js": 1_000, "profile.js": 2_000, "sound.js": 1_000, "sw.js": 5_000} {
 		data, err := os.ReadFile(filepath.Join(sdk, dist, name))
 		if err != nil {
 			t.Fatal(err)
@@ -70,12 +70,13 @@ func TestBundlerFindsThePackage(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(app, "node_modules", "caac-hub"), os.DirFS(sdk)); err != nil {
 		t.Fatal(err)
 	}
-	for name, source := range map[string]string{
-		"page.js":   `import { connect } from "caac-hub"; connect({ token: async () => "" });`,
-		"worker.js": `import "caac-hub/sw";`,
-	} {
+	for _, name := range []string{"app.ts", "worker.ts"} {
+		source, err := os.ReadFile(filepath.Join("../../test/js/adopt", name))
+		if err != nil {
+			t.Fatal(err)
+		}
 		result := api.Build(api.BuildOptions{
-			Stdin:  &api.StdinOptions{Contents: source, ResolveDir: app, Sourcefile: name},
+			Stdin:  &api.StdinOptions{Contents: string(source), ResolveDir: app, Sourcefile: name, Loader: api.LoaderTS},
 			Bundle: true, Format: api.FormatESModule, Splitting: true, Outdir: filepath.Join(app, "out"),
 		})
 		for _, m := range append(result.Errors, result.Warnings...) {

@@ -39,22 +39,18 @@ export function createApi(base, token) {
     if (body) headers['Content-Type'] = 'application/json';
     let answer;
     let text;
-    const abort = new AbortController();
-    const late = setTimeout(() => abort.abort(), WITHIN);
     try {
       answer = await fetch(new URL(path, base), {
         method,
         headers,
         body: body && JSON.stringify(body),
-        signal: abort.signal,
+        signal: AbortSignal.timeout(WITHIN),
         credentials: 'omit',
         cache: 'no-store',
       });
       text = await answer.text();
     } catch {
       throw new HubError(0, 'unreachable', 'The hub could not be reached. Check the network connection.');
-    } finally {
-      clearTimeout(late);
     }
     const json = parse(text);
     if (!answer.ok) {
@@ -64,8 +60,11 @@ export function createApi(base, token) {
   };
 }
 
-/** @param {string} text */
-function parse(text) {
+/**
+ * @param {string} text
+ * @returns {any} null: not JSON
+ */
+export function parse(text) {
   try {
     return JSON.parse(text);
   } catch {

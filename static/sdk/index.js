@@ -7,12 +7,13 @@
  *
  * @module
  */
-/** @import {CountsFrame, Login, NotifyFrame, Options, PushResult, PushTestResult, Self, Settings, State, StateInfo, TestResult, Welcome} from './types.js' */
+/** @import {CountsFrame, Welcome} from './types.js' */
 import { createApi, HubError } from './api.js';
 import { applyCounts, applyWelcome, nothingShown } from './counts.js';
-import { badgeCount, faviconCount, titleCount } from './indicators.js';
+import { badgeCount, titleCount } from './indicators.js';
 import { deviceLabel, platform } from './device.js';
 import { closeWhere, notify, permission, register } from './local.js';
+import { checkOptions } from './options.js';
 import { watchPresence } from './presence.js';
 import * as push from './push.js';
 import { createRenderer } from './render.js';
@@ -30,17 +31,48 @@ const MAX_TIMER = 24 * 3600_000;
 const SOUND = 'caac.sound';
 
 /** @typedef {ReturnType<typeof connect>} Client */
+/** @typedef {import('./types.js').Options} Options */
+/** @typedef {import('./types.js').Counts} Counts */
+/** @typedef {import('./types.js').Change} Change */
+/** @typedef {import('./types.js').Show} Show */
+/** @typedef {import('./types.js').NotifyFrame} NotifyFrame */
+/** @typedef {import('./types.js').Settings} Settings */
+/** @typedef {import('./types.js').Self} Self */
+/** @typedef {import('./types.js').State} State */
+/** @typedef {import('./types.js').StateInfo} StateInfo */
+/** @typedef {import('./types.js').PushResult} PushResult */
+/** @typedef {import('./types.js').TestResult} TestResult */
+/** @typedef {import('./types.js').PushTestResult} PushTestResult */
+/** @typedef {import('./types.js').Login} Login */
 
 /**
- * Connects this page as a login of the token's agent, until close or logout.
+ * Connects this page as a login of the token's agent, until close or logout. A
+ * page has one client: the one before is closed. For browsers alone; on a
+ * server the module may be imported, and this not be called.
  * @param {Options} options
+ * @throws {TypeError} says which option is wrong, and what is allowed
  */
 export function connect(options) {
-  const base = new URL(options.url ?? '/', location.href);
-  if (!base.pathname.endsWith('/')) base.pathname += '/';
+  const base = checkOptions(options);
+  const page = /** @type {any} */ (globalThis);
+  page.caacClient?.close();
   const socketUrl = new URL('v1/socket', base);
-  socketUrl.protocol = base.protocol === 'http:' ? 'ws:' : 'wss:';
+  socketUrl.protocol = base.protocol.replace('http', 'ws');
 
+  /**
+   * @param {'onCounts' | 'onOpen' | 'onDuty' | 'onSettings' | 'onState' | 'onWithdraw'} name
+   * @param {any[]} args
+   */
+  function call(name, ...args) {
+    try {
+      /** @type {any} */ (options)[name]?.(...args);
+    } catch (e) {
+      reportError(e); // the host's, as if nothing had called it
+    }
+  }
+
+  const life = new AbortController();
+  const { signal } = life;
   const api = createApi(base, options.token);
   /** @type {ReturnType<typeof register>} */
   let registration;
@@ -49,7 +81,8 @@ export function connect(options) {
   let pushTests;
   const shown = nothingShown();
   const title = options.title === false ? null : titleCount();
-  const favicon = options.favicon === false ? null : faviconCount();
+  /** @type {Promise<ReturnType<typeof import('./favicon.js').faviconCount>> | undefined} */
+  let favicon;
   const toasts = options.toast === false ? null : createToasts(options.toast, open);
   const soundOn = () => kept(SOUND) === true;
   /** @type {Promise<ReturnType<typeof import('./sound.js').createSound>> | undefined} */
@@ -78,6 +111,7 @@ export function connect(options) {
   let subscribing = Promise.resolve();
 
   const presence = watchPresence({
+    signal,
     tell: (s) => socket.claim({ type: 'state', state: s, permission: lookAtPermission() }),
     wake(doubt) {
       lookAtPermission();
@@ -180,7 +214,7 @@ export function connect(options) {
     tellSettings();
     if (fresh) {
       // What changed since the hello went nowhere, or to the socket before.
-      if (JSON.stringify([presence.state(), permission()]) !== saidHello) claim(permission());
+      if (JSON.stringify({ state: presence.state(), permission: permission() }) !== saidHello) claim();
       for (const [conversation, upto] of reads) socket.send({ type: 'read', conversation, upto });
       void mend();
     }
@@ -226,9 +260,16 @@ export function connect(options) {
 
   function showCounts() {
     title?.set(shown.total);
-    favicon?.set(shown.total);
-    if (welcome && options.badge !== false) void badgeCount(welcome.agent, { total: shown.total, version: shown.version });
-    options.onCounts?.({ total: shown.total, version: shown.version, conversations: [...shown.unread.values()] });
+    if (options.favicon !== false && (favicon || shown.total)) {
+      favicon ??= import('./favicon.js').then((f) => f.faviconCount());
+      favicon.then((f) => f.set(shown.total), () => (favicon = undefined));
+    }
+    showBadge();
+    call('onCounts', { total: shown.total, version: shown.version, conversations: [...shown.unread.values()] });
+  }
+
+  function showBadge() {
+    if (welcome && options.badge !== false) void badgeCount(welcome.agent, { ...shown });
   }
 
   /**
@@ -255,6 +296,7 @@ export function connect(options) {
 
   function refreshLater() {
     clearTimeout(refreshing);
+    if (signal.aborted) return;
     refreshing = setTimeout(() => {
       refreshing = undefined;
       refresh();
@@ -280,7 +322,7 @@ export function connect(options) {
   function onWithdraw(conversations, tags, reason) {
     for (const c of conversations) toasts?.close(c);
     void registration.then((r) => closeWhere(r, (d) => d.tag && tags.includes(d.tag)), () => {});
-    options.onWithdraw?.(conversations, reason);
+    call('onWithdraw', conversations, reason);
   }
 
   async function playSound() {
@@ -297,7 +339,7 @@ export function connect(options) {
 
   /** @param {string} conversation */
   function open(conversation) {
-    options.onOpen?.(conversation);
+    call('onOpen', conversation);
   }
 
   /**
@@ -328,7 +370,7 @@ export function connect(options) {
   /** @param {boolean} on */
   function setDuty(on) {
     onDuty = on;
-    options.onDuty?.(on, !!welcome?.duty);
+    call('onDuty', on, !!welcome?.duty);
   }
 
   /** Notices a change of permission, whoever made it. */
@@ -336,7 +378,7 @@ export function connect(options) {
     const now = permission();
     if (now !== knownPermission) {
       knownPermission = now;
-      claim(now);
+      claim();
       tellSettings();
       if (now === 'granted') void mend();
     }
@@ -345,18 +387,17 @@ export function connect(options) {
 
   function helloSays() {
     const says = { state: presence.toldNow(), permission: permission() };
-    saidHello = JSON.stringify([says.state, says.permission]);
+    saidHello = JSON.stringify(says);
     return says;
   }
 
-  /** @param {string} permission */
-  function claim(permission) {
-    socket.claim({ type: 'state', state: presence.toldNow(), permission });
+  function claim() {
+    socket.claim({ type: 'state', state: presence.toldNow(), permission: permission() });
   }
 
   function tellSettings() {
     if (!settings || !welcome) return;
-    options.onSettings?.({ ...settings, device: { ...settings.device, permission: permission() } }, /** @type {Self} */ (self()));
+    call('onSettings', { ...settings, device: { ...settings.device, permission: permission() } }, /** @type {Self} */ (self()));
   }
 
   /** @returns {Self | null} */
@@ -379,7 +420,7 @@ export function connect(options) {
       try {
         socket.send({ type: 'refresh', token: await options.token(), version: shown.whole });
       } catch {
-        renewing = setTimeout(() => renewToken(expires), 5_000);
+        if (!signal.aborted) renewing = setTimeout(() => renewToken(expires), 5_000);
       }
     }, Math.min(wait, MAX_TIMER));
   }
@@ -393,7 +434,7 @@ export function connect(options) {
     state = s;
     if (s === 'logged_out') forgetLogin();
     if (s === 'logged_out' || s === 'refused' || s === 'closed') stop();
-    options.onState?.(s, info);
+    call('onState', s, info);
   }
 
   function forgetLogin() {
@@ -403,18 +444,17 @@ export function connect(options) {
   }
 
   function stop() {
+    life.abort();
+    if (page.caacClient === client) delete page.caacClient;
     clearTimeout(refreshing);
     clearTimeout(renewing);
     clearInterval(watching);
     presence.stop();
-    stopWatchingDevice();
     title?.stop();
-    favicon?.stop();
+    void favicon?.then((f) => f.stop(), () => {});
     toasts?.stop();
     void sound?.then((s) => s.stop(), () => {});
     if (status) status.onchange = null;
-    navigator.serviceWorker?.removeEventListener('message', onWorker);
-    removeEventListener('pagehide', onPageHide);
   }
 
   /** @param {MessageEvent} e */
@@ -433,8 +473,7 @@ export function connect(options) {
       }
       case 'caac-push':
         // The worker knows other logins' newest, this page its own.
-        if (welcome && options.badge !== false) void badgeCount(welcome.agent, { total: shown.total, version: shown.version });
-        return;
+        return showBadge();
       case 'caac-test':
         return void pushTests?.shown(m.id);
     }
@@ -445,11 +484,11 @@ export function connect(options) {
     if (!e.persisted) socket.send({ type: 'bye' });
   }
 
-  navigator.serviceWorker?.addEventListener('message', onWorker);
+  navigator.serviceWorker?.addEventListener('message', onWorker, { signal });
   navigator.serviceWorker?.startMessages();
-  addEventListener('pagehide', onPageHide);
+  addEventListener('pagehide', onPageHide, { signal });
   let deviceId = device()?.id;
-  const stopWatchingDevice = watchDevice(() => {
+  watchDevice(signal, () => {
     if (deviceId && device()?.id !== deviceId && welcome?.device.id !== device()?.id) socket.renew();
     deviceId = device()?.id;
   });
@@ -457,15 +496,14 @@ export function connect(options) {
   let status;
   navigator.permissions?.query({ name: 'notifications' }).then((s) => {
     status = s;
-    s.onchange = lookAtPermission;
+    if (!signal.aborted) s.onchange = lookAtPermission;
   }, () => {});
   // Not every browser reports the change.
   const watching = setInterval(lookAtPermission, 5_000);
   registerWorker();
   if (soundOn()) loadSound().catch(() => {});
-  socket.open();
 
-  return {
+  const client = {
     /** The state of the connection. */
     get state() {
       return state;
@@ -487,7 +525,7 @@ export function connect(options) {
      * @param {number} upto seq
      */
     read(conversation, upto) {
-      if (!(upto > (reads.get(conversation) ?? 0))) upto = reads.get(conversation) ?? upto;
+      upto = Math.max(upto, reads.get(conversation) ?? 0);
       reads.delete(conversation);
       reads.set(conversation, upto);
       if (reads.size > MAX_READS) reads.delete(/** @type {string} */ (reads.keys().next().value));
@@ -597,4 +635,7 @@ export function connect(options) {
       socket.close({ type: 'bye' });
     },
   };
+  page.caacClient = client;
+  socket.open();
+  return client;
 }

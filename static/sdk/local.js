@@ -10,6 +10,7 @@ const SHOW_WITHIN = 2_500;
 /**
  * What a notification carries, whoever raised it; sdk/sw-push.js writes and reads the same.
  * @typedef {object} NotificationData
+ * @property {'caac'} [from] it is the hub's, not the host's own
  * @property {string} [tag]
  * @property {string} [agent]
  * @property {string} [conversation]
@@ -23,7 +24,7 @@ const SHOW_WITHIN = 2_500;
  */
 export async function register(worker) {
   if (worker === false || !('serviceWorker' in navigator)) return null;
-  if (typeof worker === 'object') return worker;
+  if (worker instanceof ServiceWorkerRegistration) return worker;
   return navigator.serviceWorker.register(worker ?? '/sw.js');
 }
 
@@ -96,7 +97,7 @@ export async function notify(registration, show, data, silent) {
       silent,
       lang: show.lang ?? '',
       ...(show.image && { image: show.image }),
-      data: { ...data, tag: show.tag },
+      data: { ...data, from: 'caac', tag: show.tag },
     }),
     'the system did not take the notification',
   );

@@ -10,10 +10,10 @@ const RECENT = 5_000;
 /**
  * Calls tell whenever the state changes, and while the page is visible again
  * every so often: visibility is a claim that lapses.
- * @param {{tell: (state: PageState) => void, wake: (slept: boolean) => void, tick: () => void}} on
+ * @param {{signal: AbortSignal, tell: (state: PageState) => void, wake: (slept: boolean) => void, tick: () => void}} on
  *   wake: the page may have slept through something; tick: it is still visible
  */
-export function watchPresence({ tell, wake, tick: awake }) {
+export function watchPresence({ signal, tell, wake, tick: awake }) {
   let viewing = '';
   let gone = false;
   let told = '';
@@ -90,7 +90,7 @@ export function watchPresence({ tell, wake, tick: awake }) {
     [document, 'resume', back],
     [window, 'online', online],
   ];
-  for (const [target, type, f] of listeners) target.addEventListener(type, f);
+  for (const [target, type, f] of listeners) target.addEventListener(type, f, { signal });
 
   return {
     state,
@@ -124,7 +124,6 @@ export function watchPresence({ tell, wake, tick: awake }) {
     },
     stop() {
       clearInterval(timer);
-      for (const [target, type, f] of listeners) target.removeEventListener(type, f);
     },
   };
 }

@@ -70,21 +70,26 @@ async function sha256(text) {
  * @returns {Promise<T>}
  */
 async function alone(work) {
-  return navigator.locks ? navigator.locks.request('caac.push', work) : work();
+  return navigator.locks.request('caac.push', work);
 }
 
 /**
  * @param {ServiceWorkerRegistration} registration
  * @param {VapidKey} vapid
+ * @param {boolean} [anew] outside the user's click, in place of whatever subscription there is
  * @returns {Promise<PushSubscription>}
  */
-async function subscribe(registration, vapid) {
-  const old = await registration.pushManager.getSubscription();
+async function subscribe({ pushManager }, vapid, anew) {
+  const ask = () => pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: vapid.public });
+  const old = await pushManager.getSubscription();
   if (old) {
-    if (sameKey(old.options.applicationServerKey, vapid.public)) return old;
+    if (!anew && sameKey(old.options.applicationServerKey, vapid.public)) return old;
+    // Refused beside the old one for its key: it may be replaced. Refused for want
+    // of a click, it stays until there is one.
+    if (anew) await ask().catch((e) => { if (e.name === 'NotAllowedError') throw e; });
     await old.unsubscribe();
   }
-  return registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: vapid.public });
+  return ask();
 }
 
 /**
@@ -180,13 +185,14 @@ export async function repair(registration, device, vapid, api) {
     const subscription = await registration.pushManager.getSubscription();
     // Another tab mended it after this page was told of the old state.
     const justBound = Math.abs(Date.now() - (memory.at ?? 0)) < JUST_BOUND;
-    if (subscription && memory.endpoint === subscription.endpoint && memory.key === vapid.id && justBound) return false;
+    const endpointFits = !!subscription && (await sha256(subscription.endpoint)) === device.endpoint;
+    if (justBound && subscription && !endpointFits && memory.endpoint === subscription.endpoint && memory.key === vapid.id) return false;
     const todo = repairFor({
       granted: permission() === 'granted',
       wanted: memory.wanted,
       subscribed: !!subscription,
       keyFits: sameKey(subscription?.options.applicationServerKey, vapid.public) && (!device.key_id || device.key_id === vapid.id),
-      endpointFits: !!subscription && (await sha256(subscription.endpoint)) === device.endpoint,
+      endpointFits,
       hub: device.subscribed,
       resubscribe: !!device.resubscribe,
     });
@@ -195,8 +201,7 @@ export async function repair(registration, device, vapid, api) {
       await api('DELETE', 'v1/device/subscription');
       return true;
     }
-    if (todo === 'subscribe') await subscription?.unsubscribe();
-    await bind(api, await within(SUBSCRIBE_WITHIN, subscribe(registration, vapid), 'late'), vapid);
+    await bind(api, await within(SUBSCRIBE_WITHIN, subscribe(registration, vapid, todo === 'subscribe'), 'late'), vapid);
     return true;
   });
 }

@@ -4,6 +4,7 @@
  * @module
  */
 /** @import {State, StateInfo} from './types.js' */
+import { parse } from './api.js';
 import { message } from './local.js';
 
 const SUBPROTOCOL = 'caac.v1';
@@ -100,12 +101,8 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
   function receive(link, data) {
     if (link.over || stopped) return;
     link.heard = Date.now();
-    let frame;
-    try {
-      frame = JSON.parse(data);
-    } catch {
-      return;
-    }
+    const frame = parse(data);
+    if (!frame) return;
     const fresh = frame.type === 'welcome' && !link.welcomed;
     if (link === last && (frame.type === 'welcome' || frame.type === 'bye')) return;
     if (fresh) adopt(link, `${frame.agent} ${frame.device?.id}`);

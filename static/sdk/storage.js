@@ -58,16 +58,13 @@ export function keepDevice({ id, key }) {
 
 /**
  * Calls back when another tab of this device was given a new identity.
+ * @param {AbortSignal} signal ends it
  * @param {() => void} changed
- * @returns {() => void} stops it
  */
-export function watchDevice(changed) {
-  /** @param {StorageEvent} e */
-  const listen = (e) => {
+export function watchDevice(signal, changed) {
+  addEventListener('storage', (e) => {
     if (e.key === DEVICE && e.newValue) changed();
-  };
-  addEventListener('storage', listen);
-  return () => removeEventListener('storage', listen);
+  }, { signal });
 }
 
 /**

@@ -134,6 +134,7 @@
   async function show(note, again) {
     const { caac, tag } = note;
     const data = {
+      from: 'caac',
       tag,
       agent: caac?.agent,
       conversation: caac?.conversation,
@@ -397,6 +398,9 @@
 
   sw.addEventListener('notificationclick', (event) => {
     const data = event.notification.data ?? {};
+    // Others are the host's, whose worker this may be. One that the browser has
+    // raised of a declarative message carries the push's own data.
+    if (data.from !== 'caac' && !data.receipts) return;
     close(event.notification);
     event.waitUntil(settle(open(data), postReceipt(data, 'clicked')));
   });

@@ -11,8 +11,11 @@ const CSS = `:host{all:initial;display:block;font:14px/1.4 system-ui;color-schem
 :host(.corner){position:fixed;z-index:9999999;right:16px;bottom:16px;width:min(340px,100vw - 32px)}
 .toast{display:flex;gap:8px;margin-top:8px;padding:12px;border-radius:8px;cursor:pointer;background:Canvas;color:CanvasText;border:1px solid #8888;box-shadow:0 4px 16px #0004}
 .text{flex:1;min-width:0}.title{font-weight:600}
-.text *{overflow:hidden;overflow-wrap:anywhere;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2}
-button{all:unset;padding:0 6px}:focus-visible{outline:2px solid Highlight}`;
+.text *{text-align:start;overflow:hidden;overflow-wrap:anywhere;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2}
+button{all:unset}button+button{padding:0 6px}:focus-visible{outline:2px solid Highlight}`;
+
+/** @type {Record<string, string>} */
+const CLOSE = { 'zh-TW': '關閉', ja: '閉じる', th: 'ปิด' };
 
 /**
  * Waits for the next frame the browser draws; false if it draws none within two
@@ -36,7 +39,9 @@ export function drawn() {
 export function createToasts(parent, open) {
   const host = document.createElement('div');
   if (!parent) host.className = 'corner';
-  host.setAttribute('role', 'status');
+  // A live region tells of what comes into it: it is there before, and stays.
+  host.role = 'status';
+  host.ariaAtomic = 'false';
   const root = host.attachShadow({ mode: 'open' });
   try {
     // Not a style element: that would need 'unsafe-inline' in the page's policy.
@@ -46,17 +51,17 @@ export function createToasts(parent, open) {
   } catch {
     // Plain text is still readable.
   }
+  const stand = () => (parent ?? document.body)?.append(host);
+  stand();
   /** @type {Map<string, {el: HTMLElement, conversation: string, timer: ReturnType<typeof setTimeout>}>} by tag */
   const toasts = new Map();
 
   /** @param {string} tag */
   const remove = (tag) => {
     const t = toasts.get(tag);
-    if (!t) return;
-    clearTimeout(t.timer);
-    t.el.remove();
+    clearTimeout(t?.timer);
+    t?.el.remove();
     toasts.delete(tag);
-    if (toasts.size === 0) host.remove();
   };
 
   return {
@@ -66,36 +71,40 @@ export function createToasts(parent, open) {
      * @returns {HTMLElement}
      */
     show({ show, conversation }) {
-      remove(show.tag);
-      for (const tag of toasts.keys()) if (toasts.size >= MOST) remove(tag);
-      if (!host.isConnected) (parent ?? document.body).append(host);
+      const { tag, lang } = show;
+      remove(tag);
+      for (const old of toasts.keys()) if (toasts.size >= MOST) remove(old);
+      if (!host.isConnected) stand();
       const el = document.createElement('div');
       el.className = 'toast';
-      el.tabIndex = 0;
       el.setAttribute('part', 'toast');
-      const text = document.createElement('div');
+      if (lang) el.lang = lang;
+      const text = document.createElement('button');
       text.className = 'text';
-      for (const [name, value] of [['title', show.title], ['body', show.body]]) {
-        if (!value) continue;
+      for (const name of /** @type {('title' | 'body')[]} */ (['title', 'body'])) {
         const line = document.createElement('div');
-        line.className = /** @type {string} */ (name);
-        line.textContent = value;
-        if (show.lang) line.lang = show.lang;
+        line.className = name;
+        line.dir = 'auto';
+        line.textContent = show[name] ?? '';
         text.append(line);
       }
       const close = document.createElement('button');
       close.textContent = '×';
-      close.setAttribute('aria-label', 'Close');
+      close.ariaLabel = CLOSE[lang ?? ''] ?? 'Close';
       el.append(text, close);
-      el.addEventListener('click', (e) => {
-        remove(show.tag);
+      el.onclick = (e) => {
+        remove(tag);
         if (e.target !== close) open(conversation);
-      });
-      el.addEventListener('keydown', (e) => {
-        if (e.target === el && e.key === 'Enter') el.click();
-      });
+      };
       root.append(el);
-      toasts.set(show.tag, { el, conversation, timer: setTimeout(() => remove(show.tag), STAYS) });
+      // It stays while a person is at it.
+      const wait = () =>
+        setTimeout(() => {
+          if (el.matches(':hover,:focus-within')) toast.timer = wait();
+          else remove(tag);
+        }, STAYS);
+      const toast = { el, conversation, timer: wait() };
+      toasts.set(tag, toast);
       return el;
     },
     /** @param {string} conversation */
@@ -104,6 +113,7 @@ export function createToasts(parent, open) {
     },
     stop() {
       for (const tag of [...toasts.keys()]) remove(tag);
+      host.remove();
     },
   };
 }

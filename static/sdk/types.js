@@ -58,17 +58,32 @@
  * @property {string} [detail]
  * @property {string[] | null} [silenced]
  */
-/** @typedef {{code?: number, reason?: string, retryMillis?: number}} StateInfo */
 /**
- * The state of the connection. `logged_out` and `refused` are final: the client
- * doesn't come back by itself.
+ * Why: the close code (docs/protocol.md) and reason of the socket that ended, and
+ * when the next is tried.
+ * @typedef {{code?: number, reason?: string, retryMillis?: number}} StateInfo
+ */
+/**
+ * The state of the connection. `waiting`: it broke, and is tried again.
+ * `logged_out`, `refused` (by the hub, for good: a close code above 4500) and
+ * `closed` are final: the client doesn't come back by itself, connect makes a
+ * new one.
  * @typedef {'connecting' | 'online' | 'waiting' | 'logged_out' | 'refused' | 'closed'} State
  */
-/** @typedef {{total: number, version: number, conversations: Change[]}} Counts */
-/** @typedef {{agent: string, name: string, device: string, code: string, onDuty: boolean, mayDuty: boolean}} Self */
+/**
+ * What is unread. Of more than 200 conversations, the newest; the total counts all.
+ * @typedef {{total: number, version: number, conversations: Change[]}} Counts
+ */
+/**
+ * Who the hub says this is. `code` is the device's short code, to tell support;
+ * `mayDuty`: the page may set the agent's duty.
+ * @typedef {{agent: string, name: string, device: string, code: string, onDuty: boolean, mayDuty: boolean}} Self
+ */
 /**
  * What came of an attempt to get push. `side` names who did not do their part;
- * `detail` says it in a sentence.
+ * `reason` is `denied` or `dismissed`, `unsupported` or `no_worker`,
+ * `unreachable` or `refused`, `no_key` or the code of the hub's error;
+ * `detail` says it in an English sentence.
  * @typedef {{ok: boolean, side?: 'permission' | 'browser' | 'push_service' | 'hub', reason?: string, detail: string}} PushResult
  */
 /**
@@ -77,22 +92,28 @@
  *   presence: string, viewing?: string, sockets: number, settings: DeviceSettings, current?: boolean}} Login
  */
 /** @typedef {{ok: boolean, detail: string}} TestResult */
-/** @typedef {{accepted: boolean, receivedMillis: number | null, silenced: string[], detail: string}} PushTestResult */
+/**
+ * What became of a Push test. `silenced` are the reasons for which a real message
+ * would not ring here now.
+ * @typedef {{accepted: boolean, receivedMillis: number | null, silenced: string[], detail: string}} PushTestResult
+ */
 
 /**
+ * What a host says to connect. A callback that throws is reported as the page's
+ * error and changes nothing.
  * @typedef {object} Options
  * @property {string} [url] base URL of the hub; default: the page's origin
  * @property {() => Promise<string>} token gives a good agent token. Asked for every connection, renewal and request.
  * @property {string} [place] where on the device this page stands: one agent at a time per place
- * @property {string | ServiceWorkerRegistration | false} [serviceWorker] URL of the worker (default: sw.js above the SDK), the
- *   registration of a worker of the host's that imports sdk/sw-push.js, or false: no system notifications from here
- * @property {(counts: Counts) => void} [onCounts]
+ * @property {string | ServiceWorkerRegistration | false} [serviceWorker] URL of the worker (default: `/sw.js` of the page's
+ *   origin), the registration of a worker that imports the SDK's, or false: no system notifications from here
+ * @property {(counts: Counts) => void} [onCounts] what is unread has changed, or is known for the first time
  * @property {(show: Show, frame: NotifyFrame) => unknown} [onToast] draws a toast in the host's own way. True (or a promise
  *   of it) means drawn; otherwise the SDK draws one, unless `toast` is false: then only false means not drawn.
  * @property {(conversation: string) => void} [onOpen] a notification or toast was clicked: show this conversation
- * @property {(onDuty: boolean, mayDuty: boolean) => void} [onDuty]
+ * @property {(onDuty: boolean, mayDuty: boolean) => void} [onDuty] the agent's duty, and whether the page may set it
  * @property {(settings: Settings, self: Self) => void} [onSettings] settings, permission or subscription changed
- * @property {(state: State, info: StateInfo) => void} [onState]
+ * @property {(state: State, info: StateInfo) => void} [onState] of the connection; the first comes before connect returns
  * @property {(conversations: string[], reason: string) => void} [onWithdraw] no longer waiting for this agent
  * @property {HTMLElement | false} [toast] where toasts stand; default: a corner of the page
  * @property {boolean} [title] show the count in the title; default true

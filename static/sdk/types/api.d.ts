@@ -7,6 +7,11 @@
  * @returns {Api}
  */
 export function createApi(base: URL, token: () => Promise<string>): Api;
+/**
+ * @param {string} text
+ * @returns {any} null: not JSON
+ */
+export function parse(text: string): any;
 /** What the hub refused, or that it could not be reached (status 0). */
 export class HubError extends Error {
     /**

@@ -1,13 +1,29 @@
 /** @typedef {ReturnType<typeof connect>} Client */
+/** @typedef {import('./types.js').Options} Options */
+/** @typedef {import('./types.js').Counts} Counts */
+/** @typedef {import('./types.js').Change} Change */
+/** @typedef {import('./types.js').Show} Show */
+/** @typedef {import('./types.js').NotifyFrame} NotifyFrame */
+/** @typedef {import('./types.js').Settings} Settings */
+/** @typedef {import('./types.js').Self} Self */
+/** @typedef {import('./types.js').State} State */
+/** @typedef {import('./types.js').StateInfo} StateInfo */
+/** @typedef {import('./types.js').PushResult} PushResult */
+/** @typedef {import('./types.js').TestResult} TestResult */
+/** @typedef {import('./types.js').PushTestResult} PushTestResult */
+/** @typedef {import('./types.js').Login} Login */
 /**
- * Connects this page as a login of the token's agent, until close or logout.
+ * Connects this page as a login of the token's agent, until close or logout. A
+ * page has one client: the one before is closed. For browsers alone; on a
+ * server the module may be imported, and this not be called.
  * @param {Options} options
+ * @throws {TypeError} says which option is wrong, and what is allowed
  */
 export function connect(options: Options): {
     /** The state of the connection. */
-    readonly state: State;
+    readonly state: import("./types.js").State;
     /** Who the hub says this is; null before the first welcome. */
-    readonly self: Self | null;
+    readonly self: import("./types.js").Self | null;
     /**
      * The page now shows this conversation, or none.
      * @param {string | null} conversation
@@ -79,11 +95,17 @@ export function connect(options: Options): {
 };
 export { HubError };
 export type Client = ReturnType<typeof connect>;
-import type { Options } from './types.js';
-import type { PushResult } from './types.js';
-import type { TestResult } from './types.js';
-import type { PushTestResult } from './types.js';
-import type { Login } from './types.js';
-import type { State } from './types.js';
-import type { Self } from './types.js';
+export type Options = import("./types.js").Options;
+export type Counts = import("./types.js").Counts;
+export type Change = import("./types.js").Change;
+export type Show = import("./types.js").Show;
+export type NotifyFrame = import("./types.js").NotifyFrame;
+export type Settings = import("./types.js").Settings;
+export type Self = import("./types.js").Self;
+export type State = import("./types.js").State;
+export type StateInfo = import("./types.js").StateInfo;
+export type PushResult = import("./types.js").PushResult;
+export type TestResult = import("./types.js").TestResult;
+export type PushTestResult = import("./types.js").PushTestResult;
+export type Login = import("./types.js").Login;
 import { HubError } from './api.js';

@@ -13,14 +13,6 @@ export function titleCount(): {
     stop(): void;
 };
 /**
- * Draws the total over the page's icon.
- * @returns {{set(total: number): void, stop(): void}} stop restores the host's icon
- */
-export function faviconCount(): {
-    set(total: number): void;
-    stop(): void;
-};
-/**
  * Sets the app's badge to the sum over the agents logged in on this device.
  * @param {string} agent
  * @param {{total: number, version: number} | null} count null: the agent is logged in no more

@@ -1,6 +1,7 @@
 /**
  * What a notification carries, whoever raised it; sdk/sw-push.js writes and reads the same.
  * @typedef {object} NotificationData
+ * @property {'caac'} [from] it is the hub's, not the host's own
  * @property {string} [tag]
  * @property {string} [agent]
  * @property {string} [conversation]
@@ -48,6 +49,10 @@ export function closeWhere(registration: ServiceWorkerRegistration | null, fits:
  * What a notification carries, whoever raised it; sdk/sw-push.js writes and reads the same.
  */
 export type NotificationData = {
+    /**
+     * it is the hub's, not the host's own
+     */
+    from?: "caac" | undefined;
     tag?: string | undefined;
     agent?: string | undefined;
     conversation?: string | undefined;

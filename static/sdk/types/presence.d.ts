@@ -1,10 +1,11 @@
 /**
  * Calls tell whenever the state changes, and while the page is visible again
  * every so often: visibility is a claim that lapses.
- * @param {{tell: (state: PageState) => void, wake: (slept: boolean) => void, tick: () => void}} on
+ * @param {{signal: AbortSignal, tell: (state: PageState) => void, wake: (slept: boolean) => void, tick: () => void}} on
  *   wake: the page may have slept through something; tick: it is still visible
  */
-export function watchPresence({ tell, wake, tick: awake }: {
+export function watchPresence({ signal, tell, wake, tick: awake }: {
+    signal: AbortSignal;
     tell: (state: PageState) => void;
     wake: (slept: boolean) => void;
     tick: () => void;

@@ -14,10 +14,10 @@ export function device(): DeviceAuth | null;
 export function keepDevice({ id, key }: DeviceAuth): void;
 /**
  * Calls back when another tab of this device was given a new identity.
+ * @param {AbortSignal} signal ends it
  * @param {() => void} changed
- * @returns {() => void} stops it
  */
-export function watchDevice(changed: () => void): () => void;
+export function watchDevice(signal: AbortSignal, changed: () => void): void;
 /**
  * Replaces a value by what change makes of it, in one transaction. Where
  * IndexedDB fails, change is still called, with nothing.

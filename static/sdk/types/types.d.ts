@@ -117,21 +117,34 @@ export type TestFrame = {
     detail?: string | undefined;
     silenced?: string[] | null | undefined;
 };
+/**
+ * Why: the close code (docs/protocol.md) and reason of the socket that ended, and
+ * when the next is tried.
+ */
 export type StateInfo = {
     code?: number;
     reason?: string;
     retryMillis?: number;
 };
 /**
- * The state of the connection. `logged_out` and `refused` are final: the client
- * doesn't come back by itself.
+ * The state of the connection. `waiting`: it broke, and is tried again.
+ * `logged_out`, `refused` (by the hub, for good: a close code above 4500) and
+ * `closed` are final: the client doesn't come back by itself, connect makes a
+ * new one.
  */
 export type State = "connecting" | "online" | "waiting" | "logged_out" | "refused" | "closed";
+/**
+ * What is unread. Of more than 200 conversations, the newest; the total counts all.
+ */
 export type Counts = {
     total: number;
     version: number;
     conversations: Change[];
 };
+/**
+ * Who the hub says this is. `code` is the device's short code, to tell support;
+ * `mayDuty`: the page may set the agent's duty.
+ */
 export type Self = {
     agent: string;
     name: string;
@@ -142,7 +155,9 @@ export type Self = {
 };
 /**
  * What came of an attempt to get push. `side` names who did not do their part;
- * `detail` says it in a sentence.
+ * `reason` is `denied` or `dismissed`, `unsupported` or `no_worker`,
+ * `unreachable` or `refused`, `no_key` or the code of the hub's error;
+ * `detail` says it in an English sentence.
  */
 export type PushResult = {
     ok: boolean;
@@ -171,12 +186,20 @@ export type TestResult = {
     ok: boolean;
     detail: string;
 };
+/**
+ * What became of a Push test. `silenced` are the reasons for which a real message
+ * would not ring here now.
+ */
 export type PushTestResult = {
     accepted: boolean;
     receivedMillis: number | null;
     silenced: string[];
     detail: string;
 };
+/**
+ * What a host says to connect. A callback that throws is reported as the page's
+ * error and changes nothing.
+ */
 export type Options = {
     /**
      * base URL of the hub; default: the page's origin
@@ -191,10 +214,13 @@ export type Options = {
      */
     place?: string | undefined;
     /**
-     * URL of the worker (default: sw.js above the SDK), the
-     * registration of a worker of the host's that imports sdk/sw-push.js, or false: no system notifications from here
+     * URL of the worker (default: `/sw.js` of the page's
+     * origin), the registration of a worker that imports the SDK's, or false: no system notifications from here
      */
     serviceWorker?: string | false | ServiceWorkerRegistration | undefined;
+    /**
+     * what is unread has changed, or is known for the first time
+     */
     onCounts?: ((counts: Counts) => void) | undefined;
     /**
      * draws a toast in the host's own way. True (or a promise
@@ -205,11 +231,17 @@ export type Options = {
      * a notification or toast was clicked: show this conversation
      */
     onOpen?: ((conversation: string) => void) | undefined;
+    /**
+     * the agent's duty, and whether the page may set it
+     */
     onDuty?: ((onDuty: boolean, mayDuty: boolean) => void) | undefined;
     /**
      * settings, permission or subscription changed
      */
     onSettings?: ((settings: Settings, self: Self) => void) | undefined;
+    /**
+     * of the connection; the first comes before connect returns
+     */
     onState?: ((state: State, info: StateInfo) => void) | undefined;
     /**
      * no longer waiting for this agent
