@@ -29,7 +29,7 @@
  * @property {boolean} subscribed
  * @property {string} [endpoint] SHA-256 of the endpoint, hex
  * @property {string} [key_id] the VAPID key it was made for
- * @property {boolean} [resubscribe]
+ * @property {boolean} [resubscribe] it is to be made anew. Where this stays so, the browser asks for a tap: enablePush, inside the click of a button
  */
 /** @typedef {{notifications: boolean, preview: string, locale: string, device: DeviceSettings}} Settings */
 /**

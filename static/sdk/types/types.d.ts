@@ -67,6 +67,9 @@ export type DeviceSettings = {
      * the VAPID key it was made for
      */
     key_id?: string | undefined;
+    /**
+     * it is to be made anew. Where this stays so, the browser asks for a tap: enablePush, inside the click of a button
+     */
     resubscribe?: boolean | undefined;
 };
 export type Settings = {
