@@ -43,8 +43,7 @@ type file struct {
 // files are the static files by the path of their URL.
 type files map[string]file
 
-// newFiles reads the files once. Those of the demo are left out without it, but
-// for the style and the icon that support's page shares.
+// newFiles reads the files once. Those of the demo are left out without it.
 // public is the origin that a worker posts its receipts to, wherever it was
 // installed.
 func newFiles(fsys fs.FS, demo bool, public string) (files, error) {
@@ -57,7 +56,7 @@ func newFiles(fsys fs.FS, demo bool, public string) (files, error) {
 			return err
 		}
 		kind, ok := types[path.Ext(name)]
-		if !ok || strings.HasPrefix(name, "demo/") && !demo && name != "demo/base.css" && name != "demo/icon.svg" {
+		if !ok || strings.HasPrefix(name, "demo/") && !demo {
 			return nil
 		}
 		b, err := fs.ReadFile(fsys, name)

@@ -3,7 +3,7 @@
  * @module
  */
 
-/** @typedef {{agent?: string, device?: string, channel: string, reason: string, detail?: string, held?: boolean, unconfirmed?: Decision}} Decision */
+/** @typedef {{agent?: string, device?: string, channel: string, reason: string, detail?: string, held?: boolean}} Decision */
 /** @typedef {{at: string, kind: string, detail?: string}} Happening */
 /** @typedef {Decision & {id: string, first?: Decision, end?: string, end_reason?: string, into?: string, ended?: string, events?: Happening[]}} Delivery */
 /** @typedef {{conversation: string, id: string, seq: number, kind: string, text?: string, contact?: string, sent: string, accepted: string, assignment: {agent?: string, team?: string}}} Message */
@@ -11,11 +11,15 @@
 /** @typedef {{code: string, label?: string, platform?: string}} DeviceName */
 /** @typedef {{traces: Trace[], looked: number, before?: string, agents?: Record<string, string>, devices?: Record<string, DeviceName>}} Found */
 /** @typedef {{device: string, code: string, label: string, platform?: string, seen: string, presence: string, viewing?: string, channel: string, reason: string, cause?: string}} ReachLogin */
-/** @typedef {{id: string, name: string, reachable: boolean, cause?: string, logins: ReachLogin[]}} ReachAgent */
-/** @typedef {{agents: ReachAgent[], next?: string, summary: {at: string, on_duty: number, unreachable: Record<string, number>, whole: boolean}}} Reach */
+/** @typedef {{id: string, name: string, reachable: boolean, muted?: boolean, cause?: string, logins: ReachLogin[]}} ReachAgent */
+/** @typedef {{agents: ReachAgent[], next?: string, summary: {at: string, on_duty: number, muted: number, unreachable: Record<string, number>, whole: boolean}}} Reach */
+/** @typedef {Decision & {row?: number, reaches: boolean, waits?: boolean, unconfirmed?: Decision}} Tried */
+/** @typedef {'live' | 'away' | 'full'} Link how this page follows the hub; full: it serves no more such pages */
 /** @typedef {{messages: {conversation: string, message: string}[], agents: string[], more: boolean}} Changes */
 
 const KEPT = 'caac-support-key';
+const AGAIN = 3_000; // ms until a lost stream is opened again
+const SILENT = 40_000; // ms: the hub says something every 15 s
 
 /** An answer that is an error; code is the problem's. */
 export class Refused extends Error {
@@ -49,9 +53,9 @@ export async function logIn() {
   key.set(json.token);
 }
 
-/** @type {() => void} called where the key is not good any more */
+/** @type {(why: Refused) => void} */
 let refused = () => {};
-/** @param {() => void} f */
+/** @param {(why: Refused) => void} f called where the key is not good, or not any more */
 export function onRefused(f) {
   refused = f;
 }
@@ -69,8 +73,9 @@ async function send(path, init = {}) {
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => null);
-    if (answer.status === 401) refused();
-    throw new Refused(answer.status, problem);
+    const wrong = new Refused(answer.status, problem);
+    if (answer.status === 401 || wrong.code === 'not_support') refused(wrong);
+    throw wrong;
   }
   return answer;
 }
@@ -87,8 +92,9 @@ export async function post(path, body) {
 }
 
 /**
- * Follows what changes while the page is visible, until stop.
- * @param {{changed: (c: Changes) => void, again: () => void, live: (on: boolean) => void}} on
+ * Follows what changes while the page is visible, until stop. What may have been
+ * missed is for again to read anew.
+ * @param {{changed: (c: Changes) => void, again: () => void, link: (l: Link) => void}} on
  * @returns {() => void} stop
  */
 export function follow(on) {
@@ -98,9 +104,12 @@ export function follow(on) {
   async function run() {
     const mine = new AbortController();
     stream = mine;
+    const silence = watchdog(() => mine.abort(), SILENT);
+    /** @type {Link | null} */
+    let left = 'away';
     try {
       const answer = await send('/v1/events', { signal: mine.signal });
-      on.live(true);
+      on.link('live');
       on.again();
       const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
       const decoder = new TextDecoder();
@@ -108,6 +117,7 @@ export function follow(on) {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
+        silence.heard();
         const parts = (rest + decoder.decode(value, { stream: true })).split('\n\n');
         rest = parts.pop() ?? '';
         for (const p of parts) {
@@ -115,26 +125,39 @@ export function follow(on) {
           if (data) on.changed(JSON.parse(data.slice(6)));
         }
       }
-    } catch {
-      // Tried again below; what is wrong shows where something is asked for.
+    } catch (e) {
+      if (e instanceof Refused) left = e.code === 'busy' ? 'full' : e.status >= 500 ? 'away' : null;
     } finally {
-      if (stream === mine) {
-        stream = null;
-        on.live(false);
-      }
+      silence.end();
+      if (stream === mine) stream = null;
+      if (left && !stopped && document.visibilityState === 'visible') on.link(left);
     }
   }
   const look = () => {
     if (stopped || document.visibilityState === 'hidden') stream?.abort();
     else if (!stream && key.get()) void run();
   };
-  const timer = setInterval(look, 3_000);
+  const timer = setInterval(look, AGAIN);
   document.addEventListener('visibilitychange', look);
+  window.addEventListener('online', look);
   look();
   return () => {
     stopped = true;
     clearInterval(timer);
     document.removeEventListener('visibilitychange', look);
+    window.removeEventListener('online', look);
     look();
+  };
+}
+
+/** @param {() => void} bark @param {number} millis */
+function watchdog(bark, millis) {
+  let timer = setTimeout(bark, millis);
+  return {
+    heard() {
+      clearTimeout(timer);
+      timer = setTimeout(bark, millis);
+    },
+    end: () => clearTimeout(timer),
   };
 }

@@ -2,12 +2,12 @@
  * Try the rules: people made up, and what a message would do.
  * @module
  */
-/** @import {Decision} from './hub.js' */
+/** @import {Tried} from './hub.js' */
 import { box, check, el, field, select, soon } from './dom.js';
-import { post, Refused } from './hub.js';
-import { channel, decided, reason, t } from './words.js';
+import { post } from './hub.js';
+import { channel, decided, problem, reasonsOf, rows, t } from './words.js';
 
-/** @typedef {{id: string, page: string, permission: string, on: boolean, subscribed: boolean}} Device */
+/** @typedef {{id: string, page: string, permission: string, on: boolean, subscribed: boolean, rang: boolean}} Device */
 /** @typedef {{id: string, name: string, duty: boolean, muted: boolean, devices: Device[]}} Person */
 
 const MOST_AGENTS = 50;
@@ -16,7 +16,7 @@ const MOST_LOGINS = 20;
 let ids = 0;
 
 /** @param {Partial<Device>} [d] @returns {Device} */
-const device = (d = {}) => ({ id: `d${++ids}`, page: 'hidden', permission: 'granted', on: true, subscribed: true, ...d });
+const device = (d = {}) => ({ id: `d${++ids}`, page: 'hidden', permission: 'granted', on: true, subscribed: true, rang: false, ...d });
 
 /** @param {string} name @param {Device[]} devices @returns {Person} */
 const person = (name, devices) => ({ id: `a${++ids}`, name, duty: true, muted: false, devices });
@@ -30,7 +30,11 @@ export function startRules(panel) {
   const verdict = el('p.verdict', { role: 'status' });
   const list = el('div.try');
   const add = /** @type {HTMLButtonElement} */ (el('button', { type: 'button' }, t('addAgent')));
-  panel.append(el('p.soft', {}, t('rulesNote')), el('div.card', {}, assigned, el('br'), verdict, wrong), el('br'), list, el('br'), add);
+  const table = el('tbody', {}, ...rows().map(([when, then], i) => el('tr', { 'data-row': String(i + 1) }, el('th', { scope: 'row' }, String(i + 1)), el('td', {}, when), el('td', {}, then))));
+  panel.append(
+    el('p.soft', {}, t('rulesNote')), el('div.card.ask', {}, assigned, verdict, wrong), list, el('p', {}, add),
+    el('section.card', { 'aria-labelledby': 'rows-title' }, el('h2', { id: 'rows-title' }, t('rulesTitle')),
+      el('table.rows', {}, el('thead', {}, el('tr', {}, ...['rowNo', 'rowWhen', 'rowThen'].map((c) => el('th', { scope: 'col' }, t(c))))), table)));
 
   let asked = 0;
   const ask = soon(async () => {
@@ -40,32 +44,39 @@ export function startRules(panel) {
         assignment: to === 'team' ? { team: true } : to === 'nobody' ? {} : { agent: to },
         agents: people.map((p) => ({
           id: p.id, on_duty: p.duty, muted: p.muted,
-          logins: p.devices.map((d) => ({ device: d.id, page: d.page, on: d.on, permission: d.permission, subscribed: d.subscribed })),
+          logins: p.devices.map((d) => ({
+            device: d.id, page: d.page === 'lapsed' ? 'hidden' : d.page, lapsed: d.page === 'lapsed', on: d.on, permission: d.permission, subscribed: d.subscribed, rang: d.rang,
+          })),
         })),
       });
       if (mine === asked) show(decisions);
     } catch (e) {
       if (mine !== asked) return;
-      wrong.textContent = e instanceof Refused ? e.message : t('unreachableHub');
+      wrong.textContent = problem(e);
       wrong.hidden = false;
     }
   }, 80);
 
-  /** @param {Decision[]} decisions */
+  /** @param {Tried[]} decisions */
   function show(decisions) {
     wrong.hidden = true;
     for (const out of list.querySelectorAll('.result')) out.replaceChildren();
+    const on = new Set(decisions.map((d) => String(d.row)));
+    for (const row of /** @type {HTMLElement[]} */ ([...table.children])) row.classList.toggle('on', on.has(row.dataset.row ?? ''));
     for (const d of decisions) {
       const out = list.querySelector(`[data-result="${d.device ?? d.agent ?? ''}"]`);
+      const notes = [
+        d.held && t('wouldHold'), d.waits && t('wouldWait'), d.channel === 'in_app' && !d.reaches && t('wouldBeHidden'),
+        d.unconfirmed && (d.reaches || d.channel !== 'in_app') && t('ifUnconfirmed', decided(d.unconfirmed)),
+      ];
       out?.replaceChildren(
-        el(`span.channel.${d.channel}`, {}, channel(d.channel)), ` – ${decided(d).reason}`,
-        d.unconfirmed ? el('span.soft', {}, el('br'), t('ifUnconfirmed', decided(d.unconfirmed))) : '');
+        el(`span.channel.${d.channel}`, {}, channel(d.channel)), ` – ${decided(d).reason} `, d.row ? el('span.soft', {}, t('row', { n: d.row })) : '',
+        ...notes.filter(Boolean).map((note) => el('span.note.soft', {}, note || '')));
     }
-    const lost = decisions.every((d) => d.channel === 'none');
-    verdict.className = `verdict ${lost ? 'wrong' : 'good'}`;
-    verdict.textContent = lost
-      ? t('verdictNobody', { causes: [...new Set(decisions.map((d) => reason(d.reason)))].join(', ') })
-      : t('verdictReached');
+    const reached = people.filter((p) => decisions.some((d) => d.agent === p.id && d.reaches)).map((p) => p.name);
+    verdict.className = `verdict ${reached.length ? 'good' : 'wrong'}`;
+    const words = reached.length ? t('wouldReach', { names: reached.join(t('and')) }) : t('wouldReachNobody', { causes: reasonsOf(decisions.map((d) => d.reason)) });
+    if (verdict.textContent !== words) verdict.textContent = words;
   }
 
   /** @param {HTMLInputElement | HTMLSelectElement} control @param {() => void} then */
@@ -77,7 +88,8 @@ export function startRules(panel) {
     return control;
   }
 
-  function draw() {
+  /** @param {string} [focus] what gets the focus */
+  function draw(focus) {
     const options = Object.fromEntries([...people.map((p) => [p.id, p.name]), ['team', t('toTeam')], ['nobody', t('nobody')]]);
     if (!(to in options)) to = 'team';
     const whom = select(options, to);
@@ -85,6 +97,7 @@ export function startRules(panel) {
     assigned.replaceChildren(field(t('rulesTo'), whom));
     list.replaceChildren(...people.map(showPerson));
     add.disabled = people.length >= MOST_AGENTS;
+    if (focus) (/** @type {HTMLElement | null} */ (list.querySelector(focus)) ?? add).focus();
     ask();
   }
 
@@ -94,46 +107,49 @@ export function startRules(panel) {
     const muted = box(p.muted);
     on(duty, () => (p.duty = duty.checked));
     on(muted, () => (p.muted = muted.checked));
-    const addDevice = /** @type {HTMLButtonElement} */ (el('button', { type: 'button', disabled: p.devices.length >= MOST_LOGINS }, t('addDevice')));
+    const addDevice = /** @type {HTMLButtonElement} */ (el('button', { type: 'button', disabled: p.devices.length >= MOST_LOGINS, 'data-add': p.id }, t('addDevice')));
     addDevice.addEventListener('click', () => {
-      p.devices.push(device({ page: 'closed' }));
-      draw();
+      const d = device({ page: 'closed' });
+      p.devices.push(d);
+      draw(`[data-device="${d.id}"] select`);
     });
     const remove = el('button', { type: 'button', 'aria-label': `${t('remove')}: ${p.name}` }, t('remove'));
     remove.addEventListener('click', () => {
       people.splice(people.indexOf(p), 1);
-      draw();
+      draw('.person input');
     });
     return el('fieldset.card.person', {}, el('legend.unseen', {}, p.name),
-      el('div.row', {}, el('h3.grow', {}, p.name), check(t('dutyOn'), duty), check(t('mutedOn'), muted), addDevice, remove),
+      el('div.row', { 'data-person': p.id }, el('h3.grow', {}, p.name), check(t('dutyOn'), duty), check(t('mutedOn'), muted), addDevice, remove),
       ...p.devices.map((d, i) => showDevice(p, d, i)),
       el('p.result', { 'data-result': p.id }));
   }
 
   /** @param {Person} p @param {Device} d @param {number} i */
   function showDevice(p, d, i) {
-    const page = select({ closed: t('closed'), hidden: t('hidden'), visible: t('visible'), active: t('active'), viewing: t('viewing') }, d.page);
+    const page = select(Object.fromEntries(['closed', 'hidden', 'lapsed', 'visible', 'active', 'viewing'].map((v) => [v, t(v)])), d.page);
     const permission = select({ granted: t('granted'), denied: t('denied'), default: t('default') }, d.permission);
-    const switched = box(d.on);
-    const subscribed = box(d.subscribed);
+    const [switched, subscribed, rang] = [box(d.on), box(d.subscribed), box(d.rang)];
     on(page, () => (d.page = page.value));
     on(permission, () => (d.permission = permission.value));
     on(switched, () => (d.on = switched.checked));
     on(subscribed, () => (d.subscribed = subscribed.checked));
+    on(rang, () => (d.rang = rang.checked));
     const name = t('deviceName', { n: i + 1 });
-    const remove = el('button', { type: 'button', 'aria-label': `${t('remove')}: ${p.name}, ${name}` }, '✕');
+    const remove = el('button.remove', { type: 'button', 'aria-label': `${t('remove')}: ${p.name}, ${name}` }, '✕');
     remove.addEventListener('click', () => {
       p.devices.splice(i, 1);
-      draw();
+      draw(`[data-add="${p.id}"]`);
     });
-    return el('div.device', { role: 'group', 'aria-label': `${p.name}, ${name}` },
-      el('span.name', {}, name), field(t('page'), page), field(t('permission'), permission), check(t('switchOn'), switched), check(t('hasPush'), subscribed), remove,
+    return el('div.device', { role: 'group', 'aria-label': `${p.name}, ${name}`, 'data-device': d.id },
+      el('span.name', {}, name), field(t('page'), page), field(t('permission'), permission), remove,
+      el('div.marks', {}, check(t('switchOn'), switched), check(t('hasPush'), subscribed), check(t('rang'), rang)),
       el('div.result', { 'data-result': d.id }));
   }
 
   add.addEventListener('click', () => {
-    people.push(person(String.fromCharCode(65 + ((people.length - 2 + 26) % 26)), [device()]));
-    draw();
+    const p = person(String.fromCharCode(65 + (people.length - 2 + 26) % 26), [device()]);
+    people.push(p);
+    draw(`[data-person="${p.id}"] input`);
   });
   draw();
 }

@@ -2,201 +2,245 @@
  * Why did it (not) ring: a search, and a timeline for each message.
  * @module
  */
-/** @import {Changes, Delivery, Found, Trace} from './hub.js' */
-import { box, check, el, field, moment, select, soon } from './dom.js';
+/** @import {Changes, Found, Trace} from './hub.js' */
+import { address, box, check, el, field, fill, keyed, moment, query, select, soon } from './dom.js';
 import { get, Refused } from './hub.js';
-import { decided, end, happening, kindWords, locale, reason, reasons, t } from './words.js';
+import { historyOf } from './timeline.js';
+import { kindWords, problem, reason, reasons, reasonsOf, t } from './words.js';
 
 const PAGE = 25;
-const LOGINS = 100; // shown of one message
 const QUICK = 300; // ms: a search that was so quick is made again by itself
+const LOOKS = 20; // of 2,000 messages, one after the other
+const BY = ['device', 'agent', 'message', 'conversation'];
 
 /** @param {HTMLElement} panel */
 export function startWhy(panel) {
-  const by = select({ device: t('device'), agent: t('agent'), message: t('message'), conversation: t('conversation') }, 'message');
-  const words = /** @type {HTMLInputElement} */ (el('input', { type: 'text', placeholder: t('anything'), maxLength: 128, autocomplete: 'off' }));
+  const by = select(Object.fromEntries(BY.map((b) => [b, t(b)])), 'message');
+  const words = input('');
   words.setAttribute('autocapitalize', 'none');
   const why = select({ '': t('anyReason'), ...reasons() }, '');
-  const team = /** @type {HTMLInputElement} */ (el('input', { type: 'text', placeholder: t('anyTeam'), maxLength: 128, autocomplete: 'off' }));
+  const team = input(t('anyTeam'));
+  const until = /** @type {HTMLInputElement} */ (el('input', { type: 'datetime-local', step: '60' }));
   const nobody = box(false);
   const text = box(false);
+  const reset = el('button', { type: 'button' }, t('reset'));
   const form = /** @type {HTMLFormElement} */ (el('form.search.card', { role: 'search' },
-    field(t('searchBy'), by), field(t('searchFor'), words, 'words'), field(t('reason'), why), field(t('team'), team),
-    el('button.main', { type: 'submit' }, t('search')),
-    el('div.checks', {}, check(t('onlyNobody'), nobody), check(t('withText'), text))));
-  const list = el('div.list');
+    field(t('searchBy'), by), field(t('searchFor'), words, 'words'), field(t('reason'), why), field(t('team'), team), field(t('until'), until),
+    el('div.checks', {}, check(t('onlyNobody'), nobody), check(t('withText'), text), el('span.grow'), reset, el('button.main', { type: 'submit' }, t('search')))));
+  const list = el('div.list', { role: 'group', 'aria-label': t('results') });
   const said = el('p.soft', { role: 'status' });
+  const tip = el('p.soft');
   const wrong = el('p.bad', { role: 'alert', hidden: true });
   const news = el('button', { type: 'button', hidden: true }, t('somethingNew'));
-  const further = el('button', { type: 'button', hidden: true }, t('lookFurther'));
-  const detail = el('article.card', { 'aria-live': 'polite' }, el('p.soft', {}, t('pick')));
-  panel.append(form, el('div.two', {}, el('div', {}, news, wrong, list, said, further), detail));
+  const further = el('button', { type: 'button', hidden: true });
+  const title = el('h2', { tabIndex: -1 }, t('history'));
+  const told = el('p.unseen', { role: 'status' });
+  const body = el('div', {}, el('p.soft', {}, t('pick')));
+  const detail = el('article.card', { 'aria-label': t('history') }, title, told, body);
+  panel.append(form, el('div.two', {}, el('div', {}, news, wrong, list, said, tip, further), detail));
+
+  /** @param {string} placeholder */
+  function input(placeholder) {
+    return /** @type {HTMLInputElement} */ (el('input', { type: 'text', placeholder, maxLength: 128, autocomplete: 'off' }));
+  }
+  const hint = () => (words.placeholder = t({ device: 'forDevice', agent: 'forAgent', message: 'forMessage', conversation: 'forConversation' }[by.value] ?? ''));
+  by.addEventListener('change', hint);
+  hint();
 
   /** @type {Trace[]} */
   let traces = [];
   /** @type {Found} what is known of names */
   let known = { traces: [], looked: 0, agents: {}, devices: {} };
-  /** @type {string | undefined} */
+  /** @type {string | undefined} where to go on */
   let before;
   let looked = 0;
   let paged = false;
+  let looking = false;
   let took = 0;
   let asked = 0;
-  /** @type {Trace | null} */
+  let searched = ''; // what the list is of
+  /** @type {{conversation: string, message: string} | null} */
   let chosen = null;
+  let shown = ''; // what is told of it
 
-  /** @param {string | undefined} id */
-  const agentName = (id) => (id && known.agents?.[id]) || id || '';
-  /** @param {Trace} a @param {{conversation: string, message: string}} b */
-  const same = (a, b) => a.message.conversation === b.conversation && a.message.id === b.message;
+  /** @param {Trace} a @param {{conversation: string, message: string} | null} b */
+  const same = (a, b) => b !== null && a.message.conversation === b.conversation && a.message.id === b.message;
 
-  function query() {
-    return {
-      [by.value]: words.value.trim(), reason: why.value, team: team.value.trim(),
-      reached_nobody: nobody.checked ? 'true' : '', text: text.checked ? 'true' : '', names: 'true', limit: String(PAGE),
-    };
-  }
+  /** @returns {Record<string, string>} what the address says of the search */
+  const values = () => ({
+    [by.value]: words.value.trim(), reason: why.value, team: team.value.trim(), until: until.value,
+    reached_nobody: nobody.checked ? 'true' : '', text: text.checked ? 'true' : '',
+  });
+  const say = () => address('why', { ...values(), ...(chosen ? { in: chosen.conversation, shown: chosen.message } : {}) });
 
   /** @param {Found} found */
   function learn(found) {
     known = { ...known, agents: { ...known.agents, ...found.agents }, devices: { ...known.devices, ...found.devices } };
   }
 
-  /** @param {boolean} older */
+  /** @param {boolean} older goes on behind what is listed */
   async function search(older) {
     const mine = ++asked;
     const start = performance.now();
-    said.textContent = t('busy');
-    wrong.hidden = true;
-    news.hidden = true;
+    const { until: last, ...rest } = values();
+    searched = JSON.stringify(values());
+    if (!older) before = last ? new Date(new Date(last).getTime() + 60_000).toISOString() : '';
+    wrong.hidden = news.hidden = true;
+    tip.textContent = '';
+    const goal = (older ? traces.length : 0) + PAGE;
+    let [all, n] = older ? [traces, looked] : [/** @type {Trace[]} */ ([]), 0];
+    if (!older && traces.length === 0) said.textContent = t('busy');
+    looking = true;
     try {
-      const found = /** @type {Found} */ (await get('/v1/traces', { ...query(), before: older ? before ?? '' : '' }));
-      if (mine !== asked) return;
+      for (let i = 0; i < LOOKS && all.length < goal && (i === 0 || before); i++) {
+        const found = /** @type {Found} */ (await patiently(() => get('/v1/traces', { ...rest, before: before ?? '', names: 'true', limit: String(goal - all.length) })));
+        if (mine !== asked) return;
+        learn(found);
+        all = [...all, ...found.traces];
+        n += found.looked;
+        before = found.before;
+        if (i === 0 && !before) break;
+        [traces, looked] = [all, n];
+        showList();
+      }
+      [traces, looked] = [all, n];
       took = performance.now() - start;
+      looking = false;
       paged = older;
-      learn(found);
-      traces = older ? [...traces, ...found.traces] : found.traces;
-      looked = older ? looked + found.looked : found.looked;
-      before = found.before;
       showList();
-      const again = chosen && traces.find((x) => chosen && same(x, { conversation: chosen.message.conversation, message: chosen.message.id }));
-      if (again) choose(again);
-      else if (!older && by.value === 'message' && words.value && traces.length === 1) choose(traces[0]);
+      if (!chosen && by.value === 'message' && words.value && traces.length === 1) choose(traces[0]);
+      else if (chosen) {
+        const again = traces.find((x) => same(x, chosen));
+        if (again) tell(again);
+        else void refresh();
+      }
     } catch (e) {
       if (mine !== asked) return;
+      looking = false;
       said.textContent = '';
-      wrong.textContent = e instanceof Refused ? e.message : t('unreachableHub');
+      if (e instanceof Refused && e.code === 'no_text') text.checked = false;
+      wrong.textContent = problem(e);
       wrong.hidden = false;
+      showFurther();
     }
+  }
+
+  /** Tries again where too many search. @template T @param {() => Promise<T>} f @returns {Promise<T>} */
+  async function patiently(f) {
+    for (let i = 0; ; i++) {
+      try {
+        return await f();
+      } catch (e) {
+        if (i === 3 || !(e instanceof Refused) || e.code !== 'busy') throw e;
+        await new Promise((done) => setTimeout(done, 1_000 + 500 * Math.random()));
+      }
+    }
+  }
+
+  /** What is searched for, in words. */
+  function what() {
+    const v = words.value.trim();
+    return [
+      v && t({ device: 'isDevice', agent: 'isAgent', message: 'isMessage', conversation: 'isConversation' }[by.value] ?? '', { v }),
+      why.value && t('isReason', { v: reason(why.value) }), team.value.trim() && t('isTeam', { v: team.value.trim() }), nobody.checked && t('isNobody'),
+      until.value && t('isUntil', { v: moment(until.value) }),
+    ].filter(Boolean).join(t('and'));
   }
 
   /** @param {Trace} x @returns {[kind: string, words: string]} */
   function outcome(x) {
     if (x.pending) return ['wait', t('onItsWay')];
     if (x.reached_nobody) return ['wrong', t('reachedNobody')];
+    const seen = x.deliveries.some((d) => d.end === 'acknowledged' || d.events?.some((e) => e.kind === 'displayed' || e.kind === 'clicked' || e.kind === 'dismissed'));
+    if (x.reached && !seen) return ['doubt', t('doubt')];
     if (x.reached || x.deliveries.some((d) => d.end === 'merged')) return ['good', t('reached')];
     return ['calm', t('quiet')];
   }
 
   /** @param {Trace} x */
   function assigned({ message: m }) {
-    if (m.assignment.agent) return agentName(m.assignment.agent);
+    if (m.assignment.agent) return known.agents?.[m.assignment.agent] ?? m.assignment.agent;
     return m.assignment.team ? `${t('team')} ${m.assignment.team}` : t('nobody');
   }
 
   function showList() {
-    list.replaceChildren(...traces.map((x) => {
-      const [kind, words] = outcome(x);
-      const button = el('button.found', { type: 'button', 'aria-current': String(x === chosen) },
-        el('span.top', {}, el('b.grow', {}, x.message.contact || x.message.conversation), el(`span.badge.${kind}`, {}, words)),
-        x.reached_nobody && el('span.bad', {}, (x.causes ?? []).map(reason).join(', '), el('br')),
-        el('span.soft', {}, `${moment(x.message.accepted)} · ${kindWords(x.message.kind)} · → ${assigned(x)}`, el('br'), el('span.id', {}, x.message.id)));
-      button.addEventListener('click', () => {
-        choose(x);
-        if (matchMedia('(max-width: 900px)').matches) detail.scrollIntoView({ block: 'start' });
-      });
-      return button;
-    }));
-    said.textContent = [traces.length === 0 && t('noneFound'), t('looked', { n: looked })].filter(Boolean).join(' ');
+    keyed(list, traces, {
+      id: (x) => JSON.stringify([x.message.conversation, x.message.id]),
+      as: (x) => [outcome(x), x.causes, assigned(x), same(x, chosen), moment(x.message.accepted)],
+      make: (x) => {
+        const button = el('button.found', { type: 'button' });
+        button.addEventListener('click', () => {
+          choose(traces.find((now) => same(now, { conversation: x.message.conversation, message: x.message.id })) ?? x);
+          if (!matchMedia('(max-width: 900px)').matches) return;
+          detail.scrollIntoView({ block: 'start' });
+          title.focus({ preventScroll: true });
+        });
+        return button;
+      },
+      update: (e, x) => {
+        const [kind, words] = outcome(x);
+        e.setAttribute('aria-current', String(same(x, chosen)));
+        e.replaceChildren(
+          el('span.top', {}, el('b.grow', {}, x.message.contact || x.message.conversation), el(`span.badge.${kind}`, {}, words)),
+          x.reached_nobody ? el('span.bad', {}, reasonsOf(x.causes), el('br')) : '',
+          el('span.soft', {}, `${moment(x.message.accepted)} · ${kindWords(x.message.kind)} · → ${assigned(x)}`, el('br'), el('span.id', {}, x.message.id)));
+      },
+    });
+    const n = before ? t('lookedBack', { n: looked, t: moment(before) }) : t('looked', { n: looked });
+    const empty = traces.length === 0 && !looking;
+    said.textContent = !empty ? n : `${what() ? t('noneFound', { what: what() }) : t('noneAtAll')} ${n}`;
+    const tips = [words.value.trim() && { device: 'tipDevice', agent: 'tipAgent', message: 'tipMessage', conversation: 'tipConversation' }[by.value], team.value.trim() && 'tipTeam'];
+    tip.textContent = empty ? tips.filter(Boolean).map((name) => t(String(name))).join(' ') : '';
+    showFurther();
+  }
+
+  function showFurther() {
     further.hidden = !before;
+    further.textContent = looking ? t('stop') : t('lookFurther');
   }
 
   /** @param {Trace} x */
   function choose(x) {
-    chosen = x;
-    traces = traces.map((o) => (same(o, { conversation: x.message.conversation, message: x.message.id }) ? x : o));
-    for (const [i, b] of [...list.children].entries()) b.setAttribute('aria-current', String(traces[i] === x));
-    const m = x.message;
+    chosen = { conversation: x.message.conversation, message: x.message.id };
+    shown = '';
+    title.textContent = x.message.contact || x.message.conversation;
+    tell(x);
+    say();
+    showList();
+  }
+
+  function forget() {
+    chosen = null;
+    shown = told.textContent = '';
+    title.textContent = t('history');
+    body.replaceChildren(el('p.soft', {}, t('pick')));
+  }
+
+  /** Tells what happened to the chosen message, where it is not told already. @param {Trace} x */
+  function tell(x) {
+    const now = JSON.stringify([x, text.checked, values()[by.value]]);
+    if (now === shown) return;
+    shown = now;
+    title.textContent = x.message.contact || x.message.conversation;
     const [kind] = outcome(x);
     const verdict = {
-      wrong: t('verdictNobody', { causes: (x.causes ?? []).map(reason).join(', ') }), good: t('verdictReached'), wait: t('verdictPending'), calm: t('verdictQuiet'),
-    }[kind];
+      wrong: t('verdictNobody', { causes: reasonsOf(x.causes) }), good: t('verdictReached'), wait: t('verdictPending'), calm: t('verdictQuiet'), doubt: t('verdictDoubt'),
+    }[kind] ?? '';
+    if (told.textContent !== verdict) told.textContent = verdict;
     const mine = by.value === 'agent' || by.value === 'device' ? words.value.trim() : '';
-    const deliveries = [...x.deliveries].sort((a, b) => Number(meant(b, mine)) - Number(meant(a, mine)));
-    detail.replaceChildren(
-      el('h2', {}, m.contact || m.conversation),
-      el('p', { className: `verdict ${kind}` }, verdict ?? ''),
-      el('dl.facts', {},
-        ...[
-          [t('message'), m.id], [t('conversation'), `${m.conversation} (${m.seq})`], [t('assignedTo'), assigned(x)], [t('kind'), kindWords(m.kind)],
-          [t('sent'), moment(m.sent)], ...(text.checked ? [[t('text'), m.text || t('erased')]] : []),
-        ].flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])),
-      ...deliveries.slice(0, LOGINS).map((d) => login(x, d)),
-      deliveries.length > LOGINS && el('p.soft', {}, t('moreLogins', { n: deliveries.length - LOGINS })) || '');
-  }
-
-  /** @param {Delivery} d @param {string} who */
-  function meant(d, who) {
-    return who !== '' && (d.agent === who || d.device === who || known.devices?.[d.device ?? '']?.code.replace('-', '') === who.toUpperCase().replace('-', ''));
-  }
-
-  /** @param {Trace} x @param {Delivery} d */
-  function login(x, d) {
-    const device = d.device ? known.devices?.[d.device] : undefined;
-    const title = el('h3', {}, agentName(d.agent) || t('nobody'));
-    if (d.device) title.append(' · ', device ? device.label || device.code : t('deviceLeft'), ' ', el('code', {}, device?.code ?? ''));
-    return el('section.login', {}, title, el('ol.timeline', {}, ...steps(x, d)));
-  }
-
-  /** @param {Trace} x @param {Delivery} d */
-  function steps(x, d) {
-    const start = Date.parse(x.message.accepted);
-    /** @param {string | undefined} at @param {string} kind @param {string} what @param {string} [more] */
-    const step = (at, kind, what, more) => el(`li.${kind}`, {},
-      at ? el('time', { dateTime: at, title: at }, moment(at), ` ${offset(Date.parse(at) - start)}`) : el('span'),
-      el('span', {}, what, more ? el('span.soft', {}, ` – ${more}`) : ''));
-    /** @param {string} channel */
-    const tone = (channel) => (channel === 'none' ? 'wrong' : 'good');
-    const out = [step(x.message.accepted, 'good', t('tAccepted'))];
-    const first = d.first ?? d;
-    out.push(step(x.decided, tone(first.channel), t(d.first ? 'tAtFirst' : 'tDecided', decided(first))));
-    for (const e of [...(d.events ?? [])].sort((a, b) => a.at.localeCompare(b.at))) {
-      if (e.kind === 'redecided') out.push(step(e.at, d.first ? tone(d.channel) : 'wait', d.first ? t('tRedecided', decided(d)) : happening(e.kind), e.detail));
-      else out.push(step(e.at, e.kind === 'retry' || e.kind === 'push_queued' ? 'wait' : 'good', happening(e.kind), e.detail));
-    }
-    if (!d.end) out.push(step(undefined, 'wait', t('tWaiting')));
-    else if (d.end !== 'none') {
-      const bad = d.end === 'failed' || d.end === 'expired';
-      out.push(step(d.ended, bad ? 'wrong' : 'good', t('tEnd', { end: end(d.end) }), d.end_reason && d.end_reason !== d.reason ? reason(d.end_reason) : ''));
-    }
-    return out;
-  }
-
-  /** @param {number} ms */
-  function offset(ms) {
-    return `+${(ms / 1000).toLocaleString(locale(), { maximumFractionDigits: ms < 10_000 ? 2 : 0 })} s`;
+    fill(body, [el('p', { className: `verdict ${kind}` }, verdict), ...historyOf(x, known, { mine, assigned: assigned(x), text: text.checked })]);
   }
 
   async function refresh() {
-    if (!chosen) return;
-    const ref = { conversation: chosen.message.conversation, message: chosen.message.id };
+    const ref = chosen;
+    if (!ref) return;
     try {
       const found = /** @type {Found} */ (await get('/v1/traces', { ...ref, names: 'true', text: text.checked ? 'true' : '', limit: '1' }));
-      if (found.traces.length !== 1 || !chosen || !same(chosen, ref)) return;
+      if (found.traces.length !== 1 || chosen !== ref) return;
       learn(found);
       const old = traces.findIndex((x) => same(x, ref));
       if (old >= 0) traces[old] = found.traces[0];
-      choose(found.traces[0]);
+      tell(found.traces[0]);
       showList();
     } catch {
       // The next change, or the next search, says what is wrong.
@@ -207,34 +251,57 @@ export function startWhy(panel) {
 
   form.addEventListener('submit', (e) => {
     e.preventDefault();
-    chosen = null;
-    detail.replaceChildren(el('p.soft', {}, t('pick')));
+    forget();
+    say();
     void search(false);
   });
+  reset.addEventListener('click', () => {
+    words.value = why.value = team.value = until.value = '';
+    nobody.checked = text.checked = false;
+    form.requestSubmit();
+    words.focus();
+  });
   for (const control of [why, nobody, text]) control.addEventListener('change', () => form.requestSubmit());
-  further.addEventListener('click', () => void search(true));
+  further.addEventListener('click', () => {
+    if (!looking) return void search(true);
+    asked++;
+    looking = false;
+    paged = true;
+    showList();
+  });
   news.addEventListener('click', () => void search(false));
 
   return {
-    /** Searches for what the address says: #why?device=ABCD-EFGH, or agent, message, conversation, reason, team. */
+    /** Searches for what the address says, #why?device=ABCD-EFGH&reason=page_closed for one, and shows the message it names. */
     fromAddress() {
-      const q = new URLSearchParams(location.hash.split('?')[1] ?? '');
-      for (const name of ['device', 'agent', 'conversation', 'message']) {
-        const value = q.get(name);
-        if (value) [by.value, words.value] = [name, value];
-      }
+      const q = query('why');
+      const name = BY.find((b) => q.get(b)) ?? by.value;
+      [by.value, words.value] = [name, q.get(name) ?? ''];
+      hint();
       why.value = q.get('reason') ?? '';
       team.value = q.get('team') ?? '';
-      void search(false);
+      until.value = q.get('until') ?? '';
+      nobody.checked = q.get('reached_nobody') === 'true';
+      text.checked = q.get('text') === 'true';
+      const [conversation, message] = [q.get('in') ?? '', q.get('shown') ?? ''];
+      if (conversation !== (chosen?.conversation ?? '') || message !== (chosen?.message ?? '')) {
+        forget();
+        if (conversation && message) {
+          chosen = { conversation, message };
+          void refresh();
+        }
+        showList();
+      }
+      if (searched !== JSON.stringify(values())) void search(false);
     },
     /** @param {Changes} c */
     changed(c) {
       const mine = chosen;
-      if (mine && (c.more || c.messages.some((ref) => same(mine, ref)))) refreshSoon();
+      if (mine && (c.more || c.messages.some((ref) => ref.conversation === mine.conversation && ref.message === mine.message))) refreshSoon();
       if (!c.more && c.messages.length === 0) return;
-      if (c.messages.length > 0 && c.messages.every((ref) => traces.some((x) => same(x, ref) && x === mine))) return;
-      if (!paged && took < QUICK && !panel.hidden) searchSoon();
-      else news.hidden = false;
+      if (c.messages.length > 0 && c.messages.every((ref) => traces.some((x) => same(x, ref) && same(x, mine)))) return;
+      if (!paged && !looking && took < QUICK && !panel.hidden) searchSoon();
+      else if (!looking) news.hidden = false;
     },
   };
 }

@@ -3,12 +3,17 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
+	"caac-hub/config"
 	"caac-hub/http/serve"
 	"caac-hub/hub/notify"
 	"caac-hub/test/browser"
@@ -17,8 +22,11 @@ import (
 
 // Support's page as somebody of support uses it, from the demo's stage.
 func TestSupportSeesWhyItDidNotRingWhoIsUnreachableAndWhatTheRulesWouldDo(t *testing.T) {
-	s := newDemo(t)
-	b := s.Chromium()
+	eachBrowser(t, newDemo, supportsDay)
+}
+
+func supportsDay(s *story, b *browser.Browser) {
+	t := s.t
 	page := s.openSupport(b)
 
 	nobody := s.message("c1", "mei", "nobody hears this")
@@ -29,6 +37,8 @@ func TestSupportSeesWhyItDidNotRingWhoIsUnreachableAndWhatTheRulesWouldDo(t *tes
 	page.Gesture(`document.querySelector("#why .found").click()`, nil)
 	page.Wait("the verdict", says("#why .verdict", "This message reached nobody: logged in on no device."))
 	page.Wait("the decision", says("#why .timeline", "Decided: silent – logged in on no device"))
+	page.Wait("the address to say so", `location.hash === "#why?reached_nobody=true&in=c1&shown=`+nobody.Message+`"`)
+	page.Wait("the times in UTC", `/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC$/.test(document.querySelector("#why .timeline time").title)`)
 
 	page.Gesture(`document.querySelector("#tab-reach").click()`, nil)
 	for _, id := range []string{"ken", "mei"} {
@@ -36,40 +46,60 @@ func TestSupportSeesWhyItDidNotRingWhoIsUnreachableAndWhatTheRulesWouldDo(t *tes
 	}
 	page.Wait("the summary", says("#reach .summary", "2 cannot be reached"))
 	mei := b.Open(s.hub + "/agent/mei")
-	(&agent{mei, s, "mei"}).waitLogin("on the page", func(login) bool { return true })
+	(&agent{mei, s, "mei"}).waitPresence(notify.Active)
+	mei.SetNotifications(browser.Denied)
+	s.wait("the hub to know that mei's browser blocks", func() bool { return s.loginsOf("mei")[0].Settings.Permission == notify.Denied })
 	page.Show()
-	page.Wait("mei to be reachable", says(`#reach .reachable[data-agent="mei"]`, "Can be reached"))
-	page.Wait("ken not to be", `document.querySelector("#reach .agent").dataset.agent === "ken"`)
-
 	(&agent{mei, s, "mei"}).waitPresence(notify.Hidden)
+	page.Wait("mei not to be, with nothing but a hidden page", says(`#reach .unreachable[data-agent="mei"]`, "the browser blocks notifications; its page is hidden, so nobody would notice"))
 	code := s.loginsOf("mei")[0].Code
-	page.Gesture(`document.querySelector("#tab-why").click()`, nil)
-	page.Gesture(`document.querySelectorAll("#why .checks input")[0].click()`, nil)
+
+	page.Gesture(`history.back()`, nil)
+	page.Wait("what was searched for", `!document.querySelector("#why").hidden && document.querySelectorAll("#why .checks input")[0].checked && document.querySelector("#why .verdict")`)
 	told := s.message("c2", "mei", "mei's page hears this")
 	s.waitEnds(told)
 	page.Eval(`location.hash = "#why?device=`+strings.ToLower(code)+`"`, nil)
 	page.Wait("the only message of the device", `document.querySelectorAll("#why .found").length === 1 && document.querySelector("#why .found").innerText.includes(`+strconv.Quote(told.Message)+`)`)
 	page.Gesture(`document.querySelector("#why .found").click()`, nil)
 	page.Wait("the device's code", says("#why .login", code))
-	page.Wait("the first decision", says("#why .timeline", "Decided at first: in the page only – notifications were never granted on this device"))
-	page.Wait("the second, where no page can confirm", says("#why .timeline", "Decided once more: silent – notifications were never granted on this device"))
+	page.Wait("the first decision", says("#why .timeline", "Decided at first: in the page only – the browser blocks notifications"))
+	page.Wait("the second, where no page can confirm", says("#why .timeline", "Decided once more: silent – the browser blocks notifications"))
 	page.Wait("that no text is shown", `!document.body.innerText.includes("hears this")`)
+	page.Eval(`location.hash = "#why?agent=EI"`, nil)
+	page.Wait("what is mei's by part of her name", `document.querySelectorAll("#why .found").length === 2`)
+	page.Eval(`location.hash = "#why?device=ABCD-EFGH&reason=page_closed"`, nil)
+	page.Wait("nothing, and what was looked for", says("#why [role=status]", "Nothing found for device “ABCD-EFGH”, reason “no page is open”. 2 messages looked at"))
+	page.Wait("what is allowed", says("#why", "A code has eight letters and digits"))
+	shared := page.URL()
+	other := b.Open(shared)
+	other.Wait("the same in another tab", `document.querySelector("#why select").value === "device" && `+says("#why [role=status]", "Nothing found for device “ABCD-EFGH”"))
+	other.Close()
+	page.Show()
 
 	page.Gesture(`document.querySelector("#tab-rules").click()`, nil)
-	page.Wait("the first rules", says("#rules .device .result", "push – the page is open, but hidden"))
+	page.Wait("the first rules", says("#rules .device .result", "push – the page is open, but hidden (row 10)"))
+	page.Wait("the verdict", says("#rules .verdict", "It would reach Mei."))
 	page.Gesture(`document.querySelector("#rules .person input[type=checkbox]").click()`, nil)
-	page.Wait("what silence says", says("#rules .verdict", "This message reached nobody: off duty."))
+	page.Wait("what silence says", says("#rules .verdict", "It would reach nobody: off duty."))
+	page.Wait("the row", `document.querySelector("#rules .rows .on")?.dataset.row === "1" && document.querySelectorAll("#rules .rows .on").length === 1`)
 	page.Gesture(`document.querySelector("#rules .person input[type=checkbox]").click()`, nil)
 	choose := func(selector, value string) {
 		page.Eval(`(() => { const s = document.querySelector(`+strconv.Quote(selector)+`); s.value = `+strconv.Quote(value)+`; s.dispatchEvent(new Event("input", {bubbles: true})) })()`, nil)
 	}
 	choose("#rules .device select", "viewing")
-	page.Wait("rows 3 and the courtesy", says("#rules .device .result", "in the page only – this very chat is open and looked at"))
+	page.Wait("row 3", says("#rules .device .result", "in the page only – this very chat is open and looked at (row 3)"))
 	page.Wait("the second decision", says("#rules .device .result", "If no page confirms it within 3 s: push"))
+	page.Wait("the courtesy", `[...document.querySelectorAll("#rules .device .result")][1].innerText.includes("It would be held for at most 3 s")`)
+	choose("#rules .device select", "lapsed")
+	page.Wait("the lapsed claim", says("#rules .device .result", "the page is open, but hidden; the page stopped saying that it is visible"))
+	page.Gesture(`document.querySelectorAll("#rules .device .marks input")[2].click()`, nil)
+	page.Wait("the burst", says("#rules .device .result", "one more ring at the end of 5 s"))
+	choose("#rules .device [data-result], #rules .device label:nth-of-type(2) select", "denied")
+	page.Wait("row 6", says("#rules .device .result", "Only a count in a hidden page: nobody would notice it."))
 
 	choose("#language", "zh-TW")
 	page.Eval(`document.querySelector("#language").dispatchEvent(new Event("change"))`, nil)
-	page.Wait("the page in Chinese", `document.documentElement.lang === "zh-TW" && document.querySelector("#tab-rules").innerText === "試算規則"`)
+	page.Wait("the page in Chinese", `document.documentElement.lang === "zh-TW" && document.querySelector("#tab-rules").innerText === "試算規則" && document.querySelector("#rules .verdict").innerText === "會通知到 Mei。"`)
 	for _, m := range b.Problems() {
 		t.Errorf("a page said: %v", m)
 	}
@@ -106,33 +136,90 @@ func TestSupportsTimelineFollowsAPushUntilItIsClicked(t *testing.T) {
 
 func TestSupportsPageAsksForAKeyWhereNothingLogsItIn(t *testing.T) {
 	s := &story{World: world.New(t), t: t}
-	c := s.config()
-	c.Auth.SupportRole = ""
-	program, _ := s.run(c)
+	dir := t.TempDir()
+	c := config.Default(config.Production, dir)
+	c.Listen, c.DataDir = "127.0.0.1:0", dir
+	c.Origins = []string{"https://caac.example.com"}
+	c.ConversationURL, c.Auth.JWTSecret = "https://caac.example.com/{conversation}", secret
+	program, stop := s.run(c)
+	s.hub = program.URL()
 	key, err := os.ReadFile(filepath.Join(c.DataDir, serve.FirstKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.key = strings.TrimSpace(string(key))
+	for i := range 30 {
+		s.call("POST", "/v1/messages", map[string]any{"id": fmt.Sprint("m", i), "kind": "text", "text": "a secret", "conversation": map[string]any{"id": "c"}}, nil)
+	}
 	b := s.Chromium()
-	page := b.Open(program.URL() + "/support")
-	page.Wait("the question", `document.querySelector("#enter").checkVisibility()`)
-	page.Type("#key", strings.TrimSpace(string(key)))
-	clickOn(page, "Open")
-	page.Wait("the page", `document.querySelector("#inside").checkVisibility() && document.querySelector("#live").innerText === "live"`)
-	page.Wait("that the key is in this tab only", `sessionStorage.length === 1 && localStorage.length === 0 && document.cookie === ""`)
-	page.Navigate(program.URL() + "/support#reach")
-	page.Wait("the key to be known", says("#reach .summary", "on duty"))
+	page := b.Open(s.hub + "/support#why?conversation=c")
+	page.Wait("the question", `document.querySelector("#enter").checkVisibility() && document.activeElement.id === "key"`)
+	enter := func(key string) {
+		t.Helper()
+		page.Type("#key", key)
+		clickOn(page, "Open")
+	}
+	refused := func(key, words string) {
+		t.Helper()
+		enter(key)
+		page.Wait("the refusal: "+words, says("#enter-wrong", words))
+		page.Eval(`document.querySelector("#enter-wrong").textContent = ""`, nil)
+	}
+	refused("caac_00000000_wrong", "mistyped, or revoked")
+	refused("nonsense", "This token is not good here")
+	refused(supportToken(t, nil, time.Hour), "without the role of support")
+	refused(supportToken(t, []string{"support"}, -time.Hour), "has expired")
+	enter(supportToken(t, []string{"support"}, time.Hour))
+	live := `document.querySelector("#inside").checkVisibility() && document.querySelector("#live").innerText === "live" && document.querySelectorAll("#why .found").length === 25`
+	page.Wait("the page, by a role", live)
+	page.Gesture(`document.querySelectorAll("#why .checks input")[1].click()`, nil)
+	page.Wait("that text is not for this token", says("#why [role=alert]", "The messages’ text is not for this token")+` && !document.querySelectorAll("#why .checks input")[1].checked`)
 	clickOn(page, "Forget the key")
 	page.Wait("the question again", `document.querySelector("#enter").checkVisibility() && sessionStorage.length === 0`)
+
+	enter(s.key)
+	page.Wait("the page, by a key", live)
+	clickOn(page, "Look at older ones")
+	page.Wait("the rest", `document.querySelectorAll("#why .found").length === 30`)
+	page.Wait("that the key is in this tab only", `sessionStorage.length === 1 && localStorage.length === 0 && document.cookie === "" && !location.href.includes("caac_")`)
+	page.Wait("that nothing is the demo's", `performance.getEntriesByType("resource").every((e) => !e.name.includes("/demo/")) && [...document.querySelectorAll("link, script")].every((e) => !(e.href ?? e.src).includes("/demo/"))`)
+	page.Navigate(s.hub + "/support#reach")
+	page.Wait("the key to be known", says("#reach .summary", "Nobody is on duty"))
+
+	c.Listen = strings.TrimPrefix(s.hub, "http://")
+	stop()
+	page.Wait("that the hub is away", says("#away", "The hub does not answer"))
+	_, stop = s.run(c)
+	page.Wait("the hub to be back", `document.querySelector("#away").hidden && document.querySelector("#live").innerText === "live"`)
+	stop()
+	c.DataDir = t.TempDir()
+	s.run(c) // which knows no such key
+	page.Wait("that the key is not good any more", `document.querySelector("#enter").checkVisibility() && sessionStorage.length === 0 && document.querySelector("#enter-wrong").innerText.includes("not good here any more")`)
 	for _, m := range b.Problems() {
-		t.Errorf("a page said: %v", m)
+		if !strings.Contains(m.Text, "Failed to load resource") && !strings.Contains(m.Text, "ERR_CONNECTION_REFUSED") && !strings.Contains(m.Text, "INCOMPLETE_CHUNKED") {
+			t.Errorf("a page said: %v", m)
+		}
 	}
+}
+
+// supportToken is an agent's token that names roles.
+func supportToken(t *testing.T, roles []string, ttl time.Duration) string {
+	t.Helper()
+	now := time.Now()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "mei", "iat": now.Add(-2 * time.Hour).Unix(), "exp": now.Add(ttl).Unix(), "roles": roles}).SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
 
 // toldLogin is what support is told of a login.
 type toldLogin struct {
 	Code     string
-	Settings struct{ Subscribed bool }
+	Settings struct {
+		Subscribed bool
+		Permission notify.Permission
+	}
 }
 
 func (s *story) loginsOf(agent string) []toldLogin {

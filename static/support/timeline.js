@@ -1,0 +1,97 @@
+/**
+ * What happened to a message: its facts, and a timeline for each login.
+ * @module
+ */
+/** @import {Decision, Delivery, Found, Trace} from './hub.js' */
+import { el, moment, utc, zone } from './dom.js';
+import { decided, detail, end, happening, kindWords, locale, reason, t } from './words.js';
+
+const LOGINS = 100; // shown at a time
+
+/**
+ * @param {Trace} x @param {Found} known the names
+ * @param {{mine: string, assigned: string, text: boolean}} how mine: the agent or device asked for, shown first
+ * @returns {HTMLElement[]}
+ */
+export function historyOf(x, known, { mine, assigned, text }) {
+  const m = x.message;
+  const facts = [
+    [t('message'), m.id], [t('conversation'), `${m.conversation} (${m.seq})`], [t('assignedTo'), assigned], [t('kind'), kindWords(m.kind)],
+    [t('sent'), when(m.sent)], [t('accepted'), when(m.accepted)], ...(text ? [[t('text'), m.text || t('erased')]] : []), [t('zone'), t('zoneIs', { zone: zone() })],
+  ];
+  const deliveries = [...x.deliveries].sort((a, b) => Number(meant(b)) - Number(meant(a)));
+  const logins = el('div', {}, ...deliveries.slice(0, LOGINS).map(login));
+  const out = [el('dl.facts', {}, ...facts.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])), logins];
+  let shown = LOGINS;
+  if (deliveries.length > shown) {
+    const more = el('button', { type: 'button' }, t('moreLogins', { n: deliveries.length - shown }));
+    more.addEventListener('click', () => {
+      const next = deliveries.slice(shown, shown + LOGINS).map(login);
+      logins.append(...next);
+      shown += LOGINS;
+      if (shown < deliveries.length) {
+        more.textContent = t('moreLogins', { n: deliveries.length - shown });
+        return;
+      }
+      next[0].tabIndex = -1;
+      next[0].focus();
+      more.remove();
+    });
+    out.push(more);
+  }
+  return out;
+
+  /** @param {Delivery} d */
+  function meant(d) {
+    const device = known.devices?.[d.device ?? ''];
+    return mine !== '' && (d.agent === mine || d.device === mine
+      || Boolean(known.agents?.[d.agent ?? '']?.toLowerCase().includes(mine.toLowerCase()))
+      || device?.code.replace('-', '') === mine.toUpperCase().replace('-', ''));
+  }
+
+  /** @param {Delivery} d */
+  function login(d) {
+    const device = d.device ? known.devices?.[d.device] : undefined;
+    const title = el('h3', {}, (d.agent && (known.agents?.[d.agent] ?? d.agent)) || t('nobody'));
+    if (d.device) title.append(' · ', device ? device.label || device.code : t('deviceLeft'), ' ', device ? el('code', {}, device.code) : '');
+    return el('section.login', {}, title, el('ol.timeline', {}, ...steps(d)));
+  }
+
+  /** @param {Delivery} d */
+  function steps(d) {
+    const start = Date.parse(m.accepted);
+    /** @param {string | undefined} at @param {string} kind @param {string} what @param {string} [more] */
+    const step = (at, kind, what, more) => el(`li.${kind}`, {},
+      at ? el('span.when', {}, when(at), ` ${offset(Date.parse(at) - start)}`) : el('span'),
+      el('span', {}, more ? t('andMore', { a: what, b: more }) : what));
+    /** @param {Decision} to */
+    const tone = (to) => (to.channel === 'none' ? 'wrong' : 'good');
+    const out = [step(m.accepted, 'good', t('tAccepted'))];
+    const first = d.first ?? d;
+    out.push(step(x.decided, tone(first), t(d.first ? 'tAtFirst' : 'tDecided', decided(first))));
+    for (const e of [...(d.events ?? [])].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))) {
+      const more = detail(e.kind, e.detail);
+      if (e.kind === 'redecided') out.push(step(e.at, d.first ? tone(d) : 'wait', d.first ? t('tRedecided', decided(d)) : happening(e.kind), more));
+      else out.push(step(e.at, waits(e) ? 'wait' : 'good', happening(e.kind), more));
+    }
+    if (!d.end) out.push(step(undefined, 'wait', t('tWaiting')));
+    else if (d.end !== 'none') {
+      const bad = d.end === 'failed' || d.end === 'expired';
+      out.push(step(d.ended, bad ? 'wrong' : 'good', t('tEnd', { end: end(d.end) }), d.end_reason && d.end_reason !== d.reason ? reason(d.end_reason) : ''));
+    }
+    return out;
+  }
+}
+
+/** @param {{kind: string, detail?: string}} e */
+const waits = (e) => e.kind === 'retry' || e.kind === 'push_queued' || e.kind === 'push_answer' && !e.detail?.startsWith('accepted');
+
+/** A time in the viewer's zone, and in UTC where it is pointed at. @param {string} at */
+function when(at) {
+  return el('time', { dateTime: at, title: utc(at) }, moment(at));
+}
+
+/** @param {number} ms */
+function offset(ms) {
+  return `+${(ms / 1000).toLocaleString(locale(), { maximumFractionDigits: ms < 10_000 ? 2 : 0 })} s`;
+}
