@@ -110,6 +110,7 @@ func (s *story) run(c config.Config) (program *serve.Program, stop func()) {
 		Log:         slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 		PushDial:    s.Net.Dial,
 		PushRootCAs: s.Net.Pool(),
+		KeyGrace:    s.keyGrace,
 	})
 	if err != nil {
 		s.t.Fatal(err)

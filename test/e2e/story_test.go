@@ -43,6 +43,8 @@ type story struct {
 	dataDir  string   // of the only node
 	key      string   // API key
 	messages int
+
+	keyGrace time.Duration // see serve.Options
 }
 
 // newStory starts everything but browsers, with one node; all ends with the test.
