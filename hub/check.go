@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"hash/fnv"
 	"slices"
 	"time"
@@ -162,15 +163,27 @@ func (h *Hub) tellKey(ctx context.Context, ss []*socket) {
 		if n++; n > keysAtOnce || ctx.Err() != nil {
 			return
 		}
-		s.truth(ctx)
-		a, err := h.dir.agent(ctx, s.agent)
-		if err != nil {
-			return
+		err := s.renew(ctx)
+		if err != nil && !errors.Is(err, notify.ErrNotFound) {
+			return // the store is away: pages stay, and are told once it is back
 		}
-		d, err := h.dir.device(ctx, s.device)
-		if err != nil {
-			return
-		}
-		s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: h.settingsOf(a, d)}))
 	}
+}
+
+// renew tells a page of the VAPID key, and of its settings even if they are no
+// news: what they say of the subscription is now judged by another key.
+func (s *socket) renew(ctx context.Context) error {
+	a, err := s.hub.dir.agent(ctx, s.agent)
+	if err != nil {
+		return err
+	}
+	d, err := s.hub.dir.device(ctx, s.device)
+	if err != nil {
+		return err
+	}
+	if err := s.welcome(ctx, 0, ""); err != nil {
+		return err
+	}
+	s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: s.hub.settingsOf(a, d)}))
+	return nil
 }

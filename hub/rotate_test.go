@@ -37,6 +37,25 @@ func TestConnectedPagesAreAskedToSubscribeForANewKey(t *testing.T) {
 	})
 }
 
+func TestPagesStayAndAreToldOfANewKeyOnceTheStoreIsBack(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		w.agent("mei")
+		mei := w.open("mei", "hidden").subscribe()
+		mei.took(wire.TypeWelcome)
+		w.valve.unreadErr = notify.ErrUnavailable
+		w.push.rotate("key2")
+		w.wait(5 * time.Second)
+		w.valve.unreadErr = nil
+		if told := mei.took(wire.TypeWelcome); len(told) != 0 {
+			t.Errorf("told while the store is away: %v", told)
+		}
+		w.wait(2 * time.Second)
+		if told := mei.took(wire.TypeWelcome); len(told) != 1 {
+			t.Errorf("told once it is back: %v", told)
+		}
+	})
+}
+
 func TestManyPagesAreToldOfANewKeyAFewAtATime(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		const pages = 45
