@@ -30,10 +30,10 @@ const ALLOWED = {
  * @throws {TypeError} says what is wrong and what is allowed
  */
 export function checkOptions(options) {
-  for (const [name, value] of Object.entries({ ...options, token: options?.token ?? null })) {
+  for (const [name, value] of Object.entries({ ...options, token: options?.token })) {
     const kind = typeof value === 'boolean' || !value ? `${value}` : typeof value;
     const allowed = ALLOWED[name] ?? 'nothing: there is no such option';
-    if (value !== undefined && !allowed.includes(kind)) throw new TypeError(`connect: ${name} is ${kind}, allowed is ${allowed}`);
+    if (!allowed.includes(kind) && (value !== undefined || name === 'token')) throw new TypeError(`connect: ${name} is ${kind}, allowed is ${allowed}`);
   }
   const base = new URL(options.url ?? '/', location.href);
   if (!/^http/.test(base.protocol)) throw new TypeError(`connect: url is ${base}, allowed is http or https`);

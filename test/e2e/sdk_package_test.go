@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -57,6 +59,7 @@ func (s *story) serveHost() {
 	mux.HandleFunc("GET /token", func(w http.ResponseWriter, r *http.Request) {
 		issueToken(w, "mei")
 	})
+	s.serveStrictHost(mux)
 	s.serveOrigin(mux)
 }
 
@@ -103,6 +106,8 @@ func TestPageOfAnotherOriginWorksByTheReadmesLinesAlone(t *testing.T) {
 		s.Desktop.Click(s.t, shown, "")
 		mei.Wait("the click to lead there", `document.visibilityState === "visible" && location.hash === "#c2"`)
 		s.waitReceipt(m, notify.EventClicked)
+		mei.Close()
+		s.tellStrictHost(b)
 		if all := b.Problems(); len(all) != 0 {
 			s.t.Errorf("the browser complains: %v", all)
 		}
@@ -114,6 +119,14 @@ func (a *agent) subscribed() bool {
 	a.s.t.Helper()
 	l := a.logins()
 	return len(l) == 1 && l[0].Settings.Subscribed && !l[0].Settings.Resubscribe
+}
+
+// bound reports whether what the hub has is the subscription of the page's worker.
+func (a *agent) bound() bool {
+	a.s.t.Helper()
+	var endpoint string
+	a.Eval(`navigator.serviceWorker.ready.then((w) => w.pushManager.getSubscription()).then((s) => s?.endpoint ?? "")`, &endpoint)
+	return endpoint != "" && a.subscribed() && a.logins()[0].Settings.Endpoint == fmt.Sprintf("%x", sha256.Sum256([]byte(endpoint)))
 }
 
 // device is one of an agent's, as the hub has it.

@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -83,12 +81,7 @@ func (r *rough) tell(name string, part func(r *rough)) {
 func (r *rough) online() {
 	r.t.Helper()
 	r.mei.waitConnected()
-	r.wait("the hub to have the browser's subscription", func() bool {
-		var endpoint string
-		r.mei.Eval(`navigator.serviceWorker.ready.then((w) => w.pushManager.getSubscription()).then((s) => s?.endpoint ?? "")`, &endpoint)
-		l := r.mei.logins()
-		return endpoint != "" && len(l) == 1 && l[0].Settings.Subscribed && l[0].Settings.Endpoint == fmt.Sprintf("%x", sha256.Sum256([]byte(endpoint)))
-	})
+	r.wait("the hub to have the browser's subscription", r.mei.bound)
 	r.mei.waitPresence(notify.Active)
 	r.mei.Hide()
 	r.mei.waitPresence(notify.Hidden)
