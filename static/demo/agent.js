@@ -9,6 +9,7 @@ import { check } from './check.js';
 import { byId, el, follow, request } from './common.js';
 import { demoBar } from './demo-bar.js';
 import { profile } from './profile.js';
+import { closeWords } from './results.js';
 import { pendingSetup } from './setup.js';
 import { speak, t, translate } from './strings.js';
 
@@ -85,9 +86,9 @@ function start() {
     onWithdraw: () => chat.changed(),
   });
   const chat = chats({ client, agent, open: (conversation) => go({ conversation }) });
-  const settingsView = profile(client, { checkAgain: () => checks?.again() });
+  const settingsView = profile(client, { checkAgain: () => checks?.again(), open: () => go({ view: 'profile' }) });
   const bar = demoBar(agent, settingsView.device);
-  checks = check(client, settingsView, { onDuty: () => onDuty, go: (view) => go({ view }) });
+  checks = check(client, settingsView, { onDuty: () => onDuty });
 
   /** @param {string} name */
   function showName(name) {
@@ -114,7 +115,7 @@ function start() {
     const gone = s === 'logged_out' || s === 'refused';
     byId('gone').hidden = !gone;
     byId('app').hidden = gone;
-    byId('gone-words').textContent = s === 'logged_out' ? t('gone.logged_out') : gone ? t('gone.refused', { why: String(info.reason || info.code) }) : '';
+    byId('gone-words').textContent = s === 'logged_out' ? t('gone.logged_out') : gone ? closeWords(info) : '';
     showLine();
     checks?.again();
   }

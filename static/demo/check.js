@@ -4,23 +4,25 @@
  * @module
  */
 /** @import {Client} from '../sdk/index.js' */
-/** @import {Action, Check, Facts} from './checks.js' */
+/** @import {Action, Check, Facts, Values} from './checks.js' */
 /** @import {Key} from './strings.js' */
 import { checks } from './checks.js';
-import { byId, el } from './common.js';
+import { arrange, byId, el, request } from './common.js';
 import { look, model } from './platform.js';
 import { permission } from './profile.js';
+import { errorWords } from './results.js';
 import { setUpAgain } from './setup.js';
 import { en } from './strings-en.js';
-import { t } from './strings.js';
+import { number, seconds, t, timeOfDay } from './strings.js';
 
 /** @typedef {ReturnType<typeof import('./profile.js').profile>} Profile */
 
 const PING_WITHIN = 5_000;
+const EVERY = 3_000;
 
 /** @type {Record<Action, Key>} */
 const ACTIONS = {
-  grant: 'grant', profile: 'check.go_profile', duty: 'check.go_duty', notify: 'check.go_notify', switch: 'check.go_switch',
+  grant: 'grant', duty: 'check.go_duty', notify: 'check.go_notify', switch: 'check.go_switch',
   push_test: 'profile.push_test', again: 'check.go_again', guide: 'check.go_guide',
 };
 
@@ -36,80 +38,123 @@ const SUPPORTED = [
 /**
  * @param {Client} client
  * @param {Profile} profile
- * @param {{onDuty: () => boolean, go: (view: 'profile') => void}} app
+ * @param {{onDuty: () => boolean}} app
  */
 export function check(client, profile, app) {
   /** @type {number | null | undefined} */
   let ping;
   let subscription = false;
+  let worker = false;
   let device = '';
+  let guide = '';
   let open = false;
+  /** @type {Promise<void> | null} the measuring under way */
+  let measuring = null;
   model().then((m) => {
     device = m;
   }, () => {});
 
   /** @returns {Facts} */
   function facts() {
-    const { settings, test } = profile.known();
+    const { settings, test, enabled } = profile.known();
     return {
-      platform: look(), permission: permission(), settings, subscription, test, ping, model: device,
-      onDuty: app.onDuty(), mayDuty: client.self?.mayDuty ?? false, online: client.state === 'online' && navigator.onLine,
+      platform: look(), permission: permission(), settings, subscription, test, enabled, ping, model: device, guide: guide !== '',
+      onDuty: app.onDuty(), mayDuty: client.self?.mayDuty ?? false, connection: client.state, online: navigator.onLine,
     };
   }
 
-  async function measure() {
+  async function measureOnce() {
     const begun = performance.now();
-    const abort = AbortSignal.timeout(PING_WITHIN);
-    ping = await fetch('/livez', { cache: 'no-store', signal: abort }).then((r) => (r.ok ? Math.max(1, Math.round(performance.now() - begun)) : null), () => null);
+    const answered = !navigator.onLine ? null : fetch('/livez', { cache: 'no-store', signal: AbortSignal.timeout(PING_WITHIN) })
+      .then((r) => (r.ok ? Math.max(1, Math.round(performance.now() - begun)) : null), () => null);
     const registration = await navigator.serviceWorker?.getRegistration().catch(() => undefined);
+    worker = !!registration?.active;
     subscription = !!(await registration?.pushManager?.getSubscription().catch(() => null));
+    ping = await answered;
+    if (!guide && look().system === 'android') guide = await request('GET', '/demo/state').then((s) => s.miui_guide ?? '', () => '');
+  }
+
+  async function measure() {
+    if (!measuring) {
+      measuring = measureOnce().finally(() => {
+        measuring = null;
+      });
+    }
+    await measuring;
     show();
   }
 
-  /** @type {Record<Action, (button: HTMLButtonElement) => unknown>} */
+  /** @type {Record<Action, () => unknown>} */
   const act = {
     grant: () => profile.enable().then(measure),
-    profile: () => app.go('profile'),
     duty: () => client.duty(true),
     notify: () => profile.change(() => client.preferences({ notifications: true })),
     switch: () => profile.change(() => client.deviceSwitch(true)),
-    push_test: (button) => {
-      button.disabled = true;
-      return profile.pushTest().catch(() => {}).finally(show);
+    push_test: () => profile.pushTest().catch(() => {}),
+    again: () => {
+      ping = undefined;
+      show();
+      return measure();
     },
-    again: measure,
-    guide: () => window.open(guide(), '_blank', 'noopener'),
+    guide: () => window.open(guide, '_blank', 'noopener'),
   };
-  const guide = () => /** @type {HTMLMetaElement} */ (document.querySelector('meta[name="caac:miui-guide"]')).content;
+
+  /** @param {Values} [v] */
+  const told = (v = {}) => ({
+    s: v.seconds === undefined ? '' : seconds(v.seconds),
+    ms: v.millis === undefined ? '' : number(v.millis),
+    at: v.at === undefined ? '' : timeOfDay(v.at),
+    why: v.error === undefined ? '' : errorWords(v.error),
+    model: v.text ?? '',
+  });
 
   /** @param {Check} c */
   function row(c) {
     const button = c.action && el('button', { type: 'button' }, t(ACTIONS[c.action]));
-    button?.addEventListener('click', () => act[/** @type {Action} */ (c.action)](/** @type {HTMLButtonElement} */ (button)));
+    button?.addEventListener('click', async () => {
+      /** @type {HTMLButtonElement} */ (button).disabled = true;
+      await act[/** @type {Action} */ (c.action)]();
+      /** @type {HTMLButtonElement} */ (button).disabled = false;
+    });
     button?.setAttribute('data-action', c.action ?? '');
     const li = el(`li.${c.state}`, {},
       el('span.mark', { ariaHidden: 'true' }, { passed: '✓', failed: '!', unknown: '?' }[c.state]),
       el('div.grow', {},
-        el('h2', {}, t(c.title), ' ', el('span.verdict', {}, t(`check.${c.state}`))),
-        el('p', {}, t(c.words, c.values)),
+        el('h2', {}, el('span.step', {}, t('check.step', { n: c.step })), ' ', t(c.title), ' ', el('span.verdict', {}, t(`check.${c.state}`))),
+        el('p', {}, t(c.words, told(c.values))),
         c.next && el('p.next', {}, t(c.next))),
       button);
     li.dataset.check = c.id;
-    li.title = t('check.step', { n: c.step });
     return li;
+  }
+
+  /** @type {Map<string, {said: string, li: HTMLElement}>} the rows as they stand, by check */
+  const rows = new Map();
+
+  /** Puts the rows that changed in place of the old: a button under a finger stays. */
+  function showChecks() {
+    const all = checks(facts());
+    const n = (/** @type {string} */ state) => number(all.filter((c) => c.state === state).length);
+    const summary = t('check.summary', { failed: n('failed'), passed: n('passed'), unknown: n('unknown') });
+    if (byId('summary').textContent !== summary) byId('summary').textContent = summary;
+    const focused = document.activeElement?.closest('#checks li')?.getAttribute('data-check');
+    arrange(byId('checks'), all.map((c) => {
+      const said = JSON.stringify([document.documentElement.lang, c, told(c.values).why]);
+      const before = rows.get(c.id);
+      if (before?.said === said) return before.li;
+      const li = row(c);
+      rows.set(c.id, { said, li });
+      return li;
+    }));
+    if (focused && document.activeElement === document.body) {
+      /** @type {HTMLElement | null} */ (byId('checks').querySelector(`[data-check="${focused}"] button`) ?? byId('check-title'))?.focus();
+    }
   }
 
   function show() {
     if (!open) return;
-    const all = checks(facts());
-    const n = (/** @type {string} */ state) => all.filter((c) => c.state === state).length;
-    const summary = t('check.summary', { failed: n('failed'), passed: n('passed'), unknown: n('unknown') });
-    if (byId('summary').textContent !== summary) byId('summary').textContent = summary;
-    const focused = document.activeElement?.closest('#checks li')?.getAttribute('data-check');
-    byId('checks').replaceChildren(...all.map(row));
-    if (focused) /** @type {HTMLElement | null} */ (byId('checks').querySelector(`[data-check="${focused}"] button`))?.focus();
+    showChecks();
     for (const s of document.querySelectorAll('.step[data-step]')) s.textContent = t('check.step', { n: s.getAttribute('data-step') ?? '' });
-    showTable();
   }
 
   function showTable() {
@@ -130,12 +175,20 @@ export function check(client, profile, app) {
   /** The report, in English: support reads it. */
   function report() {
     const f = facts();
-    const plain = (/** @type {Key} */ key, values = {}) => en[key].replace(/\{(\w+)\}/g, (_, name) => String(/** @type {any} */ (values)[name] ?? ''));
+    const { code, settings, test } = profile.known();
+    /** @param {Key} key @param {Values} [values] */
+    const plain = (key, values = {}) => {
+      const says = { s: values.seconds, ms: values.millis, at: values.at && new Date(values.at).toISOString(), model: values.text, why: values.error && String(/** @type {any} */ (values.error).code ?? values.error) };
+      return en[key].replace(/\{(\w+)\}/g, (_, name) => String(/** @type {any} */ (says)[name] ?? ''));
+    };
     return [
-      `CAAC device report, device code ${profile.known().code}`,
+      `CAAC device report, device code ${code}`,
       `At ${new Date().toISOString()}, ${Intl.DateTimeFormat().resolvedOptions().timeZone}, language ${navigator.language}`,
-      `Browser: ${navigator.userAgent}`,
-      `Opened as: ${f.platform.standalone ? 'app' : 'tab'}; permission ${f.permission}; connection ${client.state}`,
+      `Browser: ${navigator.userAgent}${device && `; model ${device}`}`,
+      `Opened as: ${f.platform.standalone ? 'app' : 'tab'} of ${location.origin}; permission ${f.permission}; service worker ${worker ? 'active' : 'missing'}`,
+      `Connection ${client.state}; network ${f.online ? 'there' : 'offline'}; subscription in the browser ${f.subscription ? 'yes' : 'no'}, at the hub ${settings ? (settings.device.subscribed ? 'yes' : 'no') : 'not told'}`,
+      ...(test?.result ? [`Last Push test: ${test.result.receivedMillis === null ? (test.result.accepted ? 'accepted, no receipt' : 'not accepted') : `received after ${test.result.receivedMillis} ms`}; would be silenced by: ${test.result.silenced.join(', ') || 'nothing'}`] : []),
+      '',
       ...checks(f).map((c) => `[${c.state}] ${c.step}. ${plain(c.title)}: ${plain(c.words, c.values)}`),
     ].join('\n');
   }
@@ -155,13 +208,20 @@ export function check(client, profile, app) {
   });
 
   const goOn = setUpAgain(client, profile);
-  addEventListener('online', () => open && measure());
-  addEventListener('offline', () => open && measure());
+  const measureSeen = () => {
+    if (open && document.visibilityState === 'visible') void measure();
+  };
+  setInterval(measureSeen, EVERY);
+  addEventListener('online', measureSeen);
+  addEventListener('offline', measureSeen);
+  addEventListener('focus', measureSeen);
+  document.addEventListener('visibilitychange', measureSeen);
 
   return {
     opened() {
       open = true;
       show();
+      showTable();
       void measure();
     },
     closed() {
@@ -169,9 +229,14 @@ export function check(client, profile, app) {
     },
     /** Something that is checked may have changed. */
     again() {
-      goOn();
-      if (open) void measure();
+      goOn.again();
+      show();
+      measureSeen();
     },
-    retell: show,
+    retell() {
+      show();
+      if (open) showTable();
+      goOn.retell();
+    },
   };
 }

@@ -6,7 +6,7 @@
 /** @typedef {{device: string, code: string, label: string, presence: string, permission: string, on: boolean, subscribed: boolean, viewing?: string}} Login */
 /** @typedef {{id: string, name: string, on_duty: boolean, muted: boolean, logins: Login[]}} Agent */
 /** @typedef {{id: string, contact: string, assignment: {agent?: string, team?: string}, seq: number}} Conversation */
-/** @typedef {{agents: Agent[], team: {id: string, name: string, members: string[]}, conversations: Conversation[], public_url: string}} DemoState */
+/** @typedef {{agents: Agent[], team: {id: string, name: string, members: string[]}, conversations: Conversation[], public_url: string, miui_guide?: string}} DemoState */
 /** @typedef {{agent?: string, device?: string, channel: string, reason: string, detail?: string, held?: boolean}} Decision */
 /** @typedef {Decision & {id: string, first?: Decision, end?: string, end_reason?: string, ended?: string, events?: {at: string, kind: string, detail?: string}[]}} Delivery */
 /** @typedef {{conversation: string, id: string, seq: number, kind: string, text?: string, thumbnail?: string, contact?: string, accepted: string, assignment: {agent?: string, team?: string}}} Message */
@@ -40,20 +40,39 @@ export function el(tag, props = {}, ...children) {
 }
 
 /**
+ * Makes these the children of a list, moving no node that stands right: what is
+ * focused, pressed or was read out stays so.
+ * @param {HTMLElement} list
+ * @param {HTMLElement[]} nodes
+ */
+export function arrange(list, nodes) {
+  const stay = new Set(/** @type {Element[]} */ (nodes));
+  for (const old of [...list.children]) if (!stay.has(old)) old.remove();
+  nodes.forEach((node, i) => {
+    if (list.children[i] !== node) list.insertBefore(node, list.children[i] ?? null);
+  });
+}
+
+/** The hub gave no answer. */
+export class Unreachable extends Error {
+  code = 'unreachable';
+}
+
+/**
  * @param {string} method
  * @param {string} path
  * @param {object} [body]
- * @returns {Promise<any>} rejects with the problem's detail
+ * @returns {Promise<any>} rejects with the problem's detail and code, or Unreachable
  */
 export async function request(method, path, body) {
   let answer;
   try {
     answer = await fetch(path, { method, body: body && JSON.stringify(body), headers: body ? { 'Content-Type': 'application/json' } : {} });
   } catch {
-    throw new Error('The hub does not answer. Is it running?');
+    throw new Unreachable('The hub does not answer. Is it running?');
   }
   const json = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Error(json?.detail ?? json?.title ?? `The hub answered ${answer.status}.`);
+  if (!answer.ok) throw Object.assign(new Error(json?.detail ?? json?.title ?? `The hub answered ${answer.status}.`), { code: json?.code ?? String(answer.status) });
   return json;
 }
 

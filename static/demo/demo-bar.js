@@ -4,6 +4,7 @@
  */
 /** @import {Trace} from './common.js' */
 import { byId, request } from './common.js';
+import { errorWords } from './results.js';
 import { maybe, t } from './strings.js';
 
 /**
@@ -24,7 +25,7 @@ export function demoBar(agent, device) {
         written = message;
         said.textContent = n ? t('demo.comes', { n }) : '';
       } catch (e) {
-        said.textContent = /** @type {Error} */ (e).message;
+        said.textContent = errorWords(e);
       }
     });
   }

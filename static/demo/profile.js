@@ -3,11 +3,19 @@
  * @module
  */
 /** @import {Client} from '../sdk/index.js' */
-/** @import {Login, PushResult, PushTestResult, Self, Settings} from '../sdk/types.js' */
+/** @import {Login, PushResult, Self, Settings} from '../sdk/types.js' */
+/** @import {Tested} from './checks.js' */
+/** @import {Key} from './strings.js' */
 import { byId, el } from './common.js';
-import { look, needs } from './platform.js';
-import { deviceTestWords, enableWords, pushTestWords } from './results.js';
-import { maybe, t } from './strings.js';
+import { look, needs, reopening, shareButton } from './platform.js';
+import { enableWords, errorWords, pushTestWords } from './results.js';
+import { DEVICE_TEST } from './strings-fixed.js';
+import { ago, fixedLanguage, maybe, t } from './strings.js';
+
+const PROMPT_UNSEEN = 3_000;
+const SHOW_WITHIN = 5_000;
+const RENEWED_WITHIN = 5_000;
+const DEVICES_EVERY = 5_000;
 
 /** @param {string} id */
 const box = (id) => /** @type {HTMLInputElement} */ (byId(id));
@@ -16,28 +24,25 @@ const box = (id) => /** @type {HTMLInputElement} */ (byId(id));
 export const permission = () => (look().push ? Notification.permission : 'unsupported');
 
 /** How blocked notifications are allowed again here. */
-function reopenWords() {
-  const p = look();
-  if (p.system === 'ios') return t('reopen.ios');
-  if (p.system === 'android') return t('reopen.android');
-  return t(p.standalone ? 'reopen.app' : 'reopen.desktop');
-}
+const reopenWords = () => t(`reopen.${reopening(look())}`);
 
 /** What this platform needs before it can notify, as nodes; none where it needs nothing. */
 function homeWords() {
   const p = look();
   const version = p.version.join('.');
-  /** @param {...import('./strings.js').Key} keys */
+  /** @param {...Key} keys */
   const steps = (...keys) => el('ol.steps', {}, ...keys.map((k) => el('li', {}, t(k))));
   switch (needs(p)) {
     case 'old':
       return [el('h3', {}, t('home.old_title')), el('p', {}, t('home.old', { version }))];
+    case 'in_app':
+      return [el('h3', {}, t('home.title')), el('p', {}, t('home.ios')), el('p', {}, t('home.in_app'))];
     case 'home':
       return [el('h3', {}, t('home.title')), el('p', {}, t('home.ios')),
-        steps('home.ios_1', 'home.ios_2', 'home.ios_3', 'home.ios_4', 'home.ios_5', 'home.ios_6')];
+        steps(`home.share.${shareButton(p)}`, 'home.ios_2', 'home.ios_3', 'home.ios_4', 'home.ios_5', 'home.ios_6')];
     case 'switches': {
       const from = (p.version[0] ?? 17) >= 17;
-      /** @param {import('./strings.js').Key} key @param {boolean} yours */
+      /** @param {Key} key @param {boolean} yours */
       const menu = (key, yours) => el('li', {}, t(key), yours && version ? el('b', {}, ` (${t('home.yours', { version })})`) : null);
       const menus = [menu('home.switches_from', from), menu('home.switches_below', !from)];
       return [el('h3', {}, t('home.switches_title')), el('p', {}, t('home.switches')),
@@ -51,118 +56,233 @@ function homeWords() {
   }
 }
 
+/** This device raises a notification itself. @param {string} agent @returns {Promise<string>} what came of it */
+async function deviceTest(agent) {
+  if (permission() !== 'granted') return t('test.not_granted');
+  const registration = await navigator.serviceWorker.getRegistration();
+  if (!registration?.active) return t('enable.no_worker');
+  const { title, body } = DEVICE_TEST[fixedLanguage()];
+  const shown = registration.showNotification(title, {
+    body, lang: fixedLanguage(), tag: 'caac-device-test', .../** @type {object} */ ({ renotify: true }), data: { tag: 'caac-device-test', agent, navigate: location.href },
+  });
+  const late = new Promise((resolve) => setTimeout(resolve, SHOW_WITHIN, false));
+  return t((await Promise.race([shown.then(() => true, () => false), late])) ? 'test.shown' : 'test.not_shown');
+}
+
 /**
  * @param {Client} client
- * @param {{checkAgain: () => void}} app
+ * @param {{checkAgain: () => void, open: () => void}} app
  */
 export function profile(client, app) {
   /** @type {Settings | null} */
   let settings = null;
-  let device = '';
+  /** @type {Self | null} */
+  let self = null;
   let enabling = false;
-  /** @type {PushTestResult | null} */
+  /** @type {PushResult | null} */
+  let enabled = null;
+  /** @type {Tested | null} */
   let tested = null;
   /** @type {any} Chromium's offer to install the app */
   let offer = null;
+  let listed = ''; // the devices, as last shown
+  let toldLocale = false;
+  /** @type {'' | 'waited for' | 'due'} of the subscription */
+  let renewal = '';
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let renewing;
+  /** @type {Set<string>} controls whose newest value is on its way */
+  const setting = new Set();
 
   function show() {
+    const p = look();
     // Where all is set up, an Android phone needs no advice.
-    const done = look().system === 'android' && look().standalone && settings?.device.subscribed;
+    const done = p.system === 'android' && p.standalone && settings?.device.subscribed;
     const home = done ? [] : homeWords();
     byId('home').replaceChildren(...home);
     byId('home').hidden = home.length === 0;
     byId('install').hidden = !offer;
     if (!settings) return;
-    const { device: d, notifications, preview, locale } = settings;
+    const { device: d, notifications, preview } = settings;
     const is = permission();
     byId('permission-words').textContent = maybe(`state.${is}`, is);
     byId('permission-words').className = `state ${is}`;
     byId('reopen').hidden = is !== 'denied';
     byId('reopen').textContent = reopenWords();
-    byId('push-words').textContent = d.subscribed ? t('push.on') : enabling ? t('push.turning') : is === 'granted' ? t('push.off') : '';
-    byId('banner').hidden = is !== 'default';
-    byId('grant').hidden = is === 'denied' || is === 'unsupported' || (is === 'granted' && d.subscribed);
-    byId('grant').textContent = t(is === 'granted' ? 'grant.push' : 'grant');
+    byId('push-words').textContent = d.subscribed && is === 'granted' ? t('push.on') : is !== 'granted' ? '' : t(enabling ? 'push.turning' : 'push.off');
+    watchRenewal(d.resubscribe);
+    showBanner(is);
+    byId('grant').hidden = is === 'denied' || is === 'unsupported' || (is === 'granted' && d.subscribed && renewal !== 'due');
+    byId('grant').textContent = t(is !== 'granted' ? 'grant' : d.subscribed ? 'grant.renew' : 'grant.push');
     byId('push-off').hidden = !d.subscribed;
-    box('device-on').checked = d.on;
-    box('notifications').checked = notifications;
-    box('preview').value = preview;
-    box('locale').value = locale || 'en';
+    if (!setting.has('device-on')) box('device-on').checked = d.on;
+    if (!setting.has('notifications')) box('notifications').checked = notifications;
+    if (!setting.has('preview')) box('preview').value = preview;
+    if (!setting.has('locale')) box('locale').value = fixedLanguage();
     app.checkAgain();
   }
 
-  /** @param {PushResult} result */
-  function showEnabled(result) {
+  /**
+   * Most browsers renew a subscription by themselves. One that has not done so
+   * after a while wants a tap.
+   * @param {boolean | undefined} resubscribe
+   */
+  function watchRenewal(resubscribe) {
+    if (!resubscribe) {
+      clearTimeout(renewing);
+      renewal = '';
+    } else if (!renewal) {
+      renewal = 'waited for';
+      renewing = setTimeout(() => {
+        renewal = 'due';
+        show();
+      }, RENEWED_WITHIN);
+    }
+  }
+
+  /** Asks of itself for what is missing. @param {string} is the permission */
+  function showBanner(is) {
+    const need = is === 'unsupported' ? needs(look()) : '';
+    const renew = is === 'granted' && renewal === 'due';
+    const text = need ? 'banner.home' : renew ? 'banner.renew' : 'banner.text';
+    byId('banner').hidden = is !== 'default' && !need && !renew;
+    byId('banner-text').setAttribute('data-t', text);
+    byId('banner-text').textContent = t(text);
+    byId('banner-grant').hidden = !!need;
+    byId('banner-grant').setAttribute('data-t', renew ? 'grant.renew' : 'grant');
+    byId('banner-grant').textContent = t(renew ? 'grant.renew' : 'grant');
+    byId('banner-how').hidden = !need;
+  }
+  byId('banner-how').addEventListener('click', app.open);
+
+  /** @param {string} text @param {boolean} bad */
+  function say(text, bad) {
     const said = byId('enable-result');
-    said.hidden = false;
-    said.className = result.ok ? 'notice' : 'notice bad';
-    said.textContent = enableWords(result) + (result.reason === 'denied' ? ` ${reopenWords()}` : '');
+    said.hidden = !text;
+    said.className = bad ? 'notice bad' : 'notice';
+    said.textContent = text;
+  }
+
+  /** @param {boolean} on */
+  function grantable(on) {
+    for (const b of document.querySelectorAll('button.grant')) /** @type {HTMLButtonElement} */ (b).disabled = !on;
   }
 
   /** Asks for permission where it is open, and subscribes. Inside the person's click. */
   async function enable() {
     enabling = true;
-    for (const b of document.querySelectorAll('button.grant')) /** @type {HTMLButtonElement} */ (b).disabled = true;
+    const renew = settings?.device.subscribed && settings.device.resubscribe;
+    grantable(false);
+    say('', false);
+    // Some browsers ask so quietly that the question is overlooked, and wait for good.
+    const unseen = setTimeout(() => {
+      if (permission() !== 'default') return;
+      say(t(look().browser === 'firefox' ? 'enable.asking.firefox' : 'enable.asking'), false);
+      grantable(true);
+    }, PROMPT_UNSEEN);
     try {
-      const result = await client.enablePush();
-      showEnabled(result);
-      return result;
-    } finally {
-      enabling = false;
-      for (const b of document.querySelectorAll('button.grant')) /** @type {HTMLButtonElement} */ (b).disabled = false;
-      show();
+      // What waits for a subscription is not to wait for a question nobody sees.
+      if (permission() === 'default') await Notification.requestPermission();
+      enabled = permission() === 'default' ? { ok: false, side: 'permission', reason: 'dismissed', detail: '' } : await client.enablePush();
+    } catch (e) {
+      enabled = { ok: false, side: 'browser', reason: 'failed', detail: e instanceof Error ? e.message : String(e) };
     }
+    clearTimeout(unseen);
+    enabling = false;
+    grantable(true);
+    const reopen = enabled.reason === 'denied' || enabled.reason === 'dismissed' ? ` ${reopenWords()}` : '';
+    say(enabled.ok && renew ? t('push.renewed') : enableWords(enabled) + reopen, !enabled.ok);
+    show();
+    return enabled;
   }
-  for (const button of document.querySelectorAll('button.grant')) button.addEventListener('click', enable);
+  for (const button of document.querySelectorAll('button.grant')) button.addEventListener('click', () => void enable());
 
   /**
    * Does what a control asks for and says so if it fails.
    * @param {() => Promise<unknown>} work
+   * @returns {Promise<boolean>} whether it was done
    */
   async function change(work) {
-    const failed = byId('settings-result');
     try {
       await work();
-      failed.hidden = true;
+      say('', false);
+      return true;
     } catch (e) {
-      failed.textContent = e instanceof Error ? e.message : String(e);
-      failed.hidden = false;
+      say(errorWords(e), true);
       show();
+      return false;
     }
   }
-  byId('push-off').addEventListener('click', () => change(() => client.disablePush()));
-  byId('device-on').addEventListener('change', () => change(() => client.deviceSwitch(box('device-on').checked)));
-  byId('notifications').addEventListener('change', () => change(() => client.preferences({ notifications: box('notifications').checked })));
-  byId('preview').addEventListener('change', () => change(() => client.preferences({ preview: /** @type {any} */ (box('preview').value) })));
-  byId('locale').addEventListener('change', () => change(() => client.preferences({ locale: box('locale').value })));
+
+  /**
+   * Tells the hub of a control's newest value; while one is on its way, only the
+   * newest follows it.
+   * @param {string} id of the control
+   * @param {() => Promise<unknown>} send what the control says now
+   */
+  function follow(id, send) {
+    let again = false;
+    byId(id).addEventListener('change', async () => {
+      again = true;
+      if (setting.has(id)) return;
+      setting.add(id);
+      let done = true;
+      while (again && done) {
+        again = false;
+        done = await change(send);
+      }
+      again = false;
+      setting.delete(id);
+      // Where it succeeded the hub's settings say so by themselves.
+      if (!done) show();
+    });
+  }
+  follow('device-on', () => client.deviceSwitch(box('device-on').checked));
+  follow('notifications', () => client.preferences({ notifications: box('notifications').checked }));
+  follow('preview', () => client.preferences({ preview: /** @type {any} */ (box('preview').value) }));
+  follow('locale', () => client.preferences({ locale: box('locale').value }));
+  byId('push-off').addEventListener('click', async () => {
+    box('push-off').disabled = true;
+    await change(() => client.disablePush());
+    box('push-off').disabled = false;
+  });
 
   /**
    * @param {string} id of the button
-   * @param {string} result of where its result stands
-   * @param {() => string} meanwhile
+   * @param {string} meanwhile
    * @param {() => Promise<string>} run
    */
-  async function test(id, result, meanwhile, run) {
-    const button = /** @type {HTMLButtonElement} */ (byId(id));
-    const said = byId(result);
+  async function test(id, meanwhile, run) {
+    const button = box(id);
+    const said = byId('test-result');
     button.disabled = true;
-    said.textContent = meanwhile();
+    said.textContent = meanwhile;
     try {
       said.textContent = await run();
     } catch (e) {
-      said.textContent = e instanceof Error ? e.message : String(e);
+      said.textContent = errorWords(e);
     } finally {
       button.disabled = false;
     }
   }
 
   async function pushTest() {
-    tested = await client.pushTest();
+    const of = settings?.device.endpoint;
+    tested = { of, at: Date.now() };
     app.checkAgain();
-    return pushTestWords(tested);
+    try {
+      const result = await client.pushTest();
+      tested = { of, at: Date.now(), result };
+      return result;
+    } catch (error) {
+      tested = { of, at: Date.now(), error };
+      throw error;
+    } finally {
+      app.checkAgain();
+    }
   }
-  byId('device-test').addEventListener('click', () => test('device-test', 'test-result', () => t('test.showing'), async () => deviceTestWords(await client.deviceTest())));
-  byId('push-test').addEventListener('click', () => test('push-test', 'test-result', () => t('test.sending'), pushTest));
+  byId('device-test').addEventListener('click', () => test('device-test', t('test.showing'), () => deviceTest(self?.agent ?? '')));
+  byId('push-test').addEventListener('click', () => test('push-test', t('test.sending'), async () => pushTestWords(await pushTest())));
 
   addEventListener('beforeinstallprompt', (e) => {
     e.preventDefault();
@@ -173,40 +293,70 @@ export function profile(client, app) {
     offer = null;
     byId('install').hidden = true;
   });
-  byId('install').addEventListener('click', () => offer?.prompt());
+  byId('install').addEventListener('click', () => {
+    // An offer can be taken or left once.
+    void offer?.prompt();
+    offer = null;
+    byId('install').hidden = true;
+  });
 
   /** @param {Login} d */
   function deviceRow(d) {
     const s = d.settings;
     const label = d.label || d.code;
     const forget = el('button', { type: 'button', ariaLabel: t('profile.forget_label', { device: `${label} ${d.code}` }) }, t('profile.forget'));
-    forget.addEventListener('click', () => change(async () => {
-      await client.forget(d.device);
+    forget.addEventListener('click', async () => {
+      /** @type {HTMLButtonElement} */ (forget).disabled = true;
+      await change(() => client.forget(d.device));
+      listed = '';
       await showDevices();
-    }));
-    const facts = [d.current && t('profile.current'), maybe(`presence.${d.presence}`, d.presence),
-      s.permission === 'granted' ? t(s.subscribed ? 'device.push' : 'device.no_push') : t('device.not_granted'), !s.on && t('device.off')];
-    return el('li', {}, el('span.grow', {}, el('b', {}, label), ' ', el('code', {}, d.code), el('span.soft', {}, facts.filter(Boolean).join(' · '))), forget);
+    });
+    return el('li', {}, el('span.grow', {}, el('b', {}, label), ' ', el('code', {}, d.code), el('span.soft', {}, deviceFacts(d).join(' · '))), forget);
+  }
+
+  /** @param {Login} d */
+  function deviceFacts({ current, presence, seen, settings: s }) {
+    return [
+      current && t('profile.current'),
+      presence === 'closed' ? t('device.seen', { ago: ago(Date.parse(seen)) }) : maybe(`presence.${presence}`, presence),
+      s.permission === 'granted' ? t(s.subscribed ? 'device.push' : 'device.no_push') : t('device.not_granted'),
+      !s.on && t('device.off'),
+    ].filter((fact) => typeof fact === 'string');
   }
 
   async function showDevices() {
-    const list = byId('devices');
+    const rows = byId('devices');
     try {
-      list.replaceChildren(...(await client.devices()).map(deviceRow));
+      const devices = await client.devices();
+      const now = JSON.stringify([document.documentElement.lang, devices.map((d) => [d.device, d.label, deviceFacts(d)])]);
+      if (now === listed) return;
+      const focused = [...rows.querySelectorAll('button')].indexOf(/** @type {any} */ (document.activeElement));
+      rows.replaceChildren(...devices.map(deviceRow));
+      listed = now;
+      if (focused >= 0) rows.querySelectorAll('button')[Math.min(focused, devices.length - 1)]?.focus();
     } catch (e) {
-      list.replaceChildren(el('li.bad', {}, e instanceof Error ? e.message : String(e)));
+      // What was listed before stays; it is asked for again.
+      if (!listed) rows.replaceChildren(el('li.bad', {}, errorWords(e)));
     }
   }
+  setInterval(() => {
+    if (!byId('profile').hidden && document.visibilityState === 'visible' && client.state === 'online') void showDevices();
+  }, DEVICES_EVERY);
 
   return {
     /**
      * @param {Settings} s
-     * @param {Self} self
+     * @param {Self} me
      */
-    settings(s, self) {
+    settings(s, me) {
       settings = s;
-      device = self.device;
-      byId('code').textContent = byId('check-code').textContent = self.code;
+      self = me;
+      byId('code').textContent = byId('check-code').textContent = me.code;
+      if (!s.locale && !toldLocale && fixedLanguage() !== 'en') {
+        // Nobody has said a language: notifications take the app's.
+        toldLocale = true;
+        void client.preferences({ locale: fixedLanguage() }).catch(() => {});
+      }
       show();
       if (!byId('profile').hidden) void showDevices();
     },
@@ -217,17 +367,15 @@ export function profile(client, app) {
     retell() {
       show();
       byId('test-result').textContent = '';
-      byId('enable-result').hidden = true;
+      say('', false);
       if (!byId('profile').hidden) void showDevices();
     },
     enable,
     pushTest,
-    /** Runs work and shows what comes of it. */
-    test,
     change,
     /** This device's id. */
-    device: () => device,
+    device: () => self?.device ?? '',
     /** What Check this device is told. */
-    known: () => ({ settings, test: tested, code: byId('code').textContent ?? '' }),
+    known: () => ({ settings, test: tested, enabled, code: byId('code').textContent ?? '' }),
   };
 }

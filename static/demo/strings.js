@@ -77,6 +77,33 @@ export const maybe = (key, fallback) => (key in en ? t(/** @type {Key} */ (key))
  */
 export const kindWords = (kind) => FIXED[fixed][kind] ?? FIXED[fixed].file;
 
+/** @param {Intl.NumberFormatOptions} [how] */
+const numbers = (how) => new Intl.NumberFormat(table, how);
+
+/** @param {number} n */
+export const number = (n) => numbers().format(n);
+
+/** @param {number} s seconds, without their unit: to a tenth, below one to a hundredth */
+export const seconds = (s) => numbers({ maximumFractionDigits: s < 0.1 ? 2 : 1 }).format(s);
+
+/** @param {number} at Unix ms @returns {string} the time of day */
+export const timeOfDay = (at) => new Date(at).toLocaleTimeString(table, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+
+/**
+ * How long ago, in the largest unit that fits.
+ * @param {number} at Unix ms
+ */
+export function ago(at) {
+  const minutes = Math.max(1, Math.round((Date.now() - at) / 60_000));
+  const format = new Intl.RelativeTimeFormat(table, { numeric: 'auto' });
+  if (minutes < 60) return format.format(-minutes, 'minute');
+  if (minutes < 24 * 60) return format.format(-Math.round(minutes / 60), 'hour');
+  return format.format(-Math.round(minutes / 60 / 24), 'day');
+}
+
+/** @param {string[]} parts */
+export const list = (parts) => new Intl.ListFormat(table, { type: 'conjunction' }).format(parts);
+
 /**
  * Puts the words into the elements that name them: data-t their text,
  * data-t-label their label, data-t-placeholder their placeholder.

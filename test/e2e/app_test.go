@@ -44,9 +44,14 @@ const iOS = "Mozilla/5.0 (iPhone; CPU iPhone OS %s like Mac OS X) AppleWebKit/60
 
 const noPush = `delete window.PushManager; delete window.Notification;`
 
+// An iPad says that it is a Mac; only its fingers tell.
+const touches = `Object.defineProperty(navigator, "maxTouchPoints", { get: () => 5 });`
+
 var phones = []phone{
 	{"iphone-old", fmt.Sprintf(iOS, "15_8", "15.8"), noPush, "16.4 or above", "iPhone"},
 	{"iphone-safari", fmt.Sprintf(iOS, "17_5", "17.5"), noPush, `Select "Add to Home Screen"`, "iPhone"},
+	{"iphone-chrome", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/142.0.0.0 Mobile/15E148 Safari/604.1", noPush, "at the right end of Chrome's address bar", "iPhone"},
+	{"ipad", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15", noPush + touches, "at the top right of Safari", "iPhone"},
 	{"iphone-switches-16", fmt.Sprintf(iOS, "16_6", "16.6"), noPush + `navigator.standalone = true;`, `"Feature Flags" (WebKit Function Flag) (yours: iOS 16.6)`, "iPhone"},
 	{"iphone-switches-17", fmt.Sprintf(iOS, "17_5", "17.5"), noPush + `navigator.standalone = true;`, `"Experimental Features" (yours: iOS 17.5)`, "iPhone"},
 	{"iphone-home", fmt.Sprintf(iOS, "17_5", "17.5"), `navigator.standalone = true;`, "", "iPhone"},
@@ -79,6 +84,8 @@ func TestPhonesAreToldWhatTheyNeedFirst(t *testing.T) {
 				t.Errorf("%s: the switch %q is not named in %q", ph.name, name, says)
 			}
 		}
+		needsMore := ph.says != "" && ph.row == "iPhone"
+		p.Wait("the banner of "+ph.name, fmt.Sprintf(`document.querySelector("#banner").checkVisibility() && document.querySelector("#banner-how").checkVisibility() === %t`, needsMore))
 		openCheck(p)
 		var rows []string
 		p.Eval(`[...document.querySelectorAll("#supported tr[aria-current=true] th")].map((th) => th.firstChild.data)`, &rows)
@@ -87,15 +94,74 @@ func TestPhonesAreToldWhatTheyNeedFirst(t *testing.T) {
 		}
 		var checks []string
 		p.Eval(`[...document.querySelectorAll("#checks li")].filter((li) => li.className === "unknown").map((li) => li.dataset.check)`, &checks)
-		for id, on := range map[string]bool{"dnd": true, "battery": true, "stage": ph.row == "Mac", "sound": ph.row == "Mac", "miui": ph.row == "Android"} {
+		for id, on := range map[string]bool{"dnd": true, "background": true, "battery": true, "stage": ph.row == "Mac" || ph.name == "ipad", "sound": ph.row == "Mac", "miui": ph.row == "Android"} {
 			if slices.Contains(checks, id) != on {
 				t.Errorf("%s: can't be known: %q; %s there: want %v", ph.name, checks, id, on)
 			}
 		}
+		if ph.row == "Android" {
+			var guide string
+			p.Gesture(`(async () => { let opened = ""; window.open = (url) => { opened = url; };
+				document.querySelector("#checks [data-check=miui] button").click(); return opened; })()`, &guide)
+			if guide != miuiGuide {
+				t.Errorf("%s: the guide for MIUI is %q", ph.name, guide)
+			}
+		}
 		p.Close()
 	}
+	wantToldApart(t, b.Open(s.hub+"/agent/"))
 	for _, m := range b.Problems() {
 		t.Errorf("a page said: %v", m)
+	}
+}
+
+// miuiGuide is what miui_guide is by default.
+const miuiGuide = "https://events.whoscall.com/whoscall_xiaomi_tutorial_zh/index2.html"
+
+// wantToldApart holds what a page sees of browsers against what they need.
+func wantToldApart(t *testing.T, p *browser.Page) {
+	t.Helper()
+	const (
+		mac  = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) "
+		kit  = "AppleWebKit/605.1.15 (KHTML, like Gecko) "
+		blik = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 "
+	)
+	for _, c := range []struct {
+		ua    string
+		touch int
+		app   bool // opened as an app
+		push  bool
+		want  string // what it needs, the version of iOS, the share button, how it is allowed again, whether it is supported
+	}{
+		{mac + kit + "CriOS/142 Version/11.1.1 Safari/605.1.15", 5, false, false, "home,,chrome,ios,ios_home"},
+		{mac + kit, 5, true, false, "switches,,ipad,ios,ios_switches"},
+		{mac + kit + "Version/16.3 Safari/605.1.15", 5, false, false, "old,16.3,ipad,ios,ios_old"},
+		{"Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) " + kit + "Version/26.0 Mobile/15E148 Safari/604.1", 5, true, true, ",26.0,iphone,ios,passed"},
+		{"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) " + kit + "Mobile/15E148 Safari Line/14.5.0", 5, false, false, "in_app,17.5,iphone,ios,ios_in_app"},
+		{"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) " + kit + "FxiOS/130.0 Mobile/15E148 Safari/605.1.15", 5, false, false, "home,17.5,menu,ios,ios_home"},
+		{mac + kit + "Version/18.0 Safari/605.1.15", 0, false, true, ",,iphone,safari,browser"},
+		{mac + kit + "Version/18.0 Safari/605.1.15", 0, true, true, ",,iphone,mac_app,browser"},
+		{mac + blik + "Safari/537.36", 0, false, true, ",,chrome,chrome,passed"},
+		{"Mozilla/5.0 (Windows NT 10.0; Win64; x64) " + blik + "Safari/537.36 Edg/142.0.0.0", 0, true, true, ",,menu,app,browser"},
+		{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", 0, false, true, ",,menu,firefox,browser"},
+		{"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", 0, false, true, ",,menu,firefox,unknown"},
+		{"Mozilla/5.0 (Linux; Android 10; K) " + blik + "Mobile Safari/537.36", 5, true, true, "android,,chrome,android_app,passed"},
+		{"Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36", 5, false, true, "android,,menu,android,browser"},
+		{"Mozilla/5.0 (Android 14; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0", 5, false, true, "android,,menu,android_firefox,browser"},
+		{"Mozilla/5.0 (Linux; Android 14; SM-S911B; wv) " + blik + "Mobile Safari/537.36 Line/14.0", 5, false, false, ",,chrome,android,no_push"},
+	} {
+		var got string
+		seen, _ := json.Marshal(map[string]any{"ua": c.ua, "touch": c.touch, "standalone": c.app, "push": c.push})
+		p.Eval(`import("/demo/platform.js").then((m) => { const p = m.platformOf(`+string(seen)+`);
+			return [m.needs(p), p.version.join("."), m.shareButton(p), m.reopening(p), m.support(p)].join(); })`, &got)
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.ua, got, c.want)
+		}
+	}
+	var xiaomi []string
+	p.Eval(`import("/demo/platform.js").then((m) => ["MI 8", "Mi A2", "MIX 2S", "Redmi Note 9", "POCO F3", "2201117TG", "M2007J3SY", "Pixel 8", "SM-S911B", "Mito A1", ""].filter(m.isMIUI))`, &xiaomi)
+	if len(xiaomi) != 7 {
+		t.Errorf("MIUI devices are %q", xiaomi)
 	}
 }
 
@@ -380,41 +446,5 @@ func TestFixedStringsOfTheAppAreThoseOfNotifications(t *testing.T) {
 				t.Errorf("%s, %s: %q, notifications say %q", language, kind, got, want)
 			}
 		}
-	}
-}
-
-func TestSetUpAgainMakesANewSubscription(t *testing.T) {
-	s := newDemo(t)
-	b := s.Chromium()
-	p := b.Open(s.hub + "/agent/mei")
-	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
-	p.GrantNotifications()
-	openCheck(p)
-	state := func(id string) string {
-		return fmt.Sprintf(`document.querySelector("#checks [data-check=%s]").className`, id)
-	}
-	p.Wait("the failed check", state("push")+` === "failed" && `+state("permission")+` === "passed" && `+state("dnd")+` === "unknown"`)
-	p.Click(`#checks [data-check=push] button`)
-	p.Wait("the check to pass", state("push")+` === "passed"`)
-	endpoint := `navigator.serviceWorker.ready.then((r) => r.pushManager.getSubscription()).then((s) => s?.endpoint ?? "")`
-	var before, after, code string
-	p.Eval(endpoint, &before)
-	code = p.Text("#check-code")
-	p.Click("#set-up-again")
-	p.Wait("the Push test", `/^Set up again\. Received after/.test(document.querySelector("#again-result").innerText)`)
-	s.Desktop.WaitNotification(t, "Push test")
-	p.Eval(endpoint, &after)
-	if before == "" || after == "" || after == before {
-		t.Errorf("the subscription was %q and is %q", before, after)
-	}
-	p.Wait("every check of push to pass", state("push")+` === "passed" && `+state("vpn")+` === "passed" && `+state("network")+` === "passed"`)
-	p.Click("#copy-report")
-	var report string
-	p.Eval(`document.querySelector("#report").value`, &report)
-	if got := p.Text("#check-code"); got != code || !strings.Contains(report, "device code "+code) || !strings.Contains(report, "[passed] 1. Push subscription") {
-		t.Errorf("the code was %s and is %s; the report says %s", code, got, report)
-	}
-	for _, m := range b.Problems() {
-		t.Errorf("a page said: %v", m)
 	}
 }
