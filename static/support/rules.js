@@ -60,7 +60,8 @@ export function startRules(panel) {
   /** @param {Tried[]} decisions */
   function show(decisions) {
     wrong.hidden = true;
-    for (const out of list.querySelectorAll('.result')) out.replaceChildren();
+    for (const out of list.querySelectorAll('.device .result')) out.replaceChildren(el('span.soft', {}, t('notTold')));
+    for (const out of list.querySelectorAll('.person > .result')) out.replaceChildren();
     const on = new Set(decisions.map((d) => String(d.row)));
     for (const row of /** @type {HTMLElement[]} */ ([...table.children])) row.classList.toggle('on', on.has(row.dataset.row ?? ''));
     for (const d of decisions) {
@@ -70,7 +71,7 @@ export function startRules(panel) {
         d.unconfirmed && (d.reaches || d.channel !== 'in_app') && t('ifUnconfirmed', decided(d.unconfirmed)),
       ];
       out?.replaceChildren(
-        el(`span.channel.${d.channel}`, {}, channel(d.channel)), ` – ${decided(d).reason} `, d.row ? el('span.soft', {}, t('row', { n: d.row })) : '',
+        el(`span.channel.${d.channel}`, {}, channel(d.channel)), ` – ${decided(d).reason} `, d.row ? el('span.soft.row-no', {}, t('row', { n: d.row })) : '',
         ...notes.filter(Boolean).map((note) => el('span.note.soft', {}, note || '')));
     }
     const reached = people.filter((p) => decisions.some((d) => d.agent === p.id && d.reaches)).map((p) => p.name);
@@ -119,7 +120,7 @@ export function startRules(panel) {
       draw('.person input');
     });
     return el('fieldset.card.person', {}, el('legend.unseen', {}, p.name),
-      el('div.row', { 'data-person': p.id }, el('h3.grow', {}, p.name), check(t('dutyOn'), duty), check(t('mutedOn'), muted), addDevice, remove),
+      el('div.row', { 'data-person': p.id }, el('h2.grow', {}, p.name), check(t('dutyOn'), duty), check(t('mutedOn'), muted), addDevice, remove),
       ...p.devices.map((d, i) => showDevice(p, d, i)),
       el('p.result', { 'data-result': p.id }));
   }

@@ -66,20 +66,23 @@ export function historyOf(x, known, { mine, assigned, text }) {
       el('span', {}, more ? t('andMore', { a: what, b: more }) : what));
     /** @param {Decision} to */
     const tone = (to) => (to.channel === 'none' ? 'wrong' : 'good');
-    const out = [step(m.accepted, 'good', t('tAccepted'))];
     const first = d.first ?? d;
-    out.push(step(x.decided, tone(first), t(d.first ? 'tAtFirst' : 'tDecided', decided(first))));
-    for (const e of [...(d.events ?? [])].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))) {
+    /** @type {[at: string, e: HTMLElement][]} */
+    const then = (d.events ?? []).map((e) => {
       const more = detail(e.kind, e.detail);
-      if (e.kind === 'redecided') out.push(step(e.at, d.first ? tone(d) : 'wait', d.first ? t('tRedecided', decided(d)) : happening(e.kind), more));
-      else out.push(step(e.at, waits(e) ? 'wait' : 'good', happening(e.kind), more));
-    }
-    if (!d.end) out.push(step(undefined, 'wait', t('tWaiting')));
-    else if (d.end !== 'none') {
+      if (e.kind === 'redecided') return [e.at, step(e.at, d.first ? tone(d) : 'wait', d.first ? t('tRedecided', decided(d)) : happening(e.kind), more)];
+      return [e.at, step(e.at, waits(e) ? 'wait' : 'good', happening(e.kind), more)];
+    });
+    if (d.end && d.end !== 'none' && d.ended) {
       const bad = d.end === 'failed' || d.end === 'expired';
-      out.push(step(d.ended, bad ? 'wrong' : 'good', t('tEnd', { end: end(d.end) }), d.end_reason && d.end_reason !== d.reason ? reason(d.end_reason) : ''));
+      then.push([d.ended, step(d.ended, bad ? 'wrong' : 'good', t('tEnd', { end: end(d.end) }), d.end_reason && d.end_reason !== d.reason ? reason(d.end_reason) : '')]);
     }
-    return out;
+    return [
+      step(m.accepted, 'good', t('tAccepted')),
+      step(x.decided, tone(first), t(d.first ? 'tAtFirst' : 'tDecided', decided(first))),
+      ...then.sort(([a], [b]) => Date.parse(a) - Date.parse(b)).map(([, e]) => e),
+      ...(d.end ? [] : [step(undefined, 'wait', t('tWaiting'))]),
+    ];
   }
 }
 

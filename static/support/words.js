@@ -38,7 +38,7 @@ export const TEXTS = {
     rulesTo: 'The message is assigned to', toTeam: 'a team of all of them', name: 'Name', dutyOn: 'on duty', mutedOn: 'turned notifications off', addDevice: 'Add a device', addAgent: 'Add an agent', remove: 'Remove',
     page: 'CAAC’s page there', closed: 'closed', hidden: 'hidden', lapsed: 'hidden: stopped saying it is visible', visible: 'visible, not focused', active: 'looked at', viewing: 'looked at, this very chat',
     permission: 'Permission', granted: 'granted', denied: 'blocked', default: 'not asked', switchOn: 'switch on', hasPush: 'push subscription', rang: 'rang for this chat less than 5 s ago', deviceName: 'Device {n}',
-    wouldReach: 'It would reach {names}.', wouldReachNobody: 'It would reach nobody: {causes}.', row: '(row {n})', rulesTitle: 'The rules: the first row that fits wins', rowWhen: 'When', rowThen: 'Then', rowNo: 'Row',
+    wouldReach: 'It would reach {names}.', wouldReachNobody: 'It would reach nobody: {causes}.', notTold: 'Not told: the message is not for this agent.', row: '(row {n})', rulesTitle: 'The rules: the first row that fits wins', rowWhen: 'When', rowThen: 'Then', rowNo: 'Row',
     wouldHold: 'It would be held for at most 3 s: sent unless the page that shows the chat confirms it.', wouldWait: 'It rang a moment ago: this would be told by one more ring at the end of 5 s, saying how many wait.', wouldBeHidden: 'Only a count in a hidden page: nobody would notice it.',
     ifUnconfirmed: 'If no page confirms it within 3 s: {channel} – {reason}', unreachableHub: 'The hub does not answer. Is it running?', refused: 'This key or token is not good here any more.',
     busy: 'Looking…', error: 'The hub says: {v}',
@@ -73,7 +73,7 @@ export const TEXTS = {
     rulesTo: '訊息指派給', toTeam: '全員所屬的團隊', name: '名稱', dutyOn: '值班中', mutedOn: '已關閉通知', addDevice: '新增裝置', addAgent: '新增人員', remove: '移除',
     page: '該裝置上的 CAAC 頁面', closed: '未開啟', hidden: '在背景', lapsed: '在背景：不再回報為可見', visible: '看得到，但未使用', active: '使用中', viewing: '使用中，並開著這個對話',
     permission: '通知權限', granted: '已允許', denied: '已封鎖', default: '未詢問', switchOn: '開關開啟', hasPush: '已訂閱推播', rang: '5 秒內才為這個對話響過', deviceName: '裝置 {n}',
-    wouldReach: '會通知到 {names}。', wouldReachNobody: '不會通知到任何人：{causes}。', row: '（第 {n} 列）', rulesTitle: '規則：符合的第一列優先', rowWhen: '情況', rowThen: '結果', rowNo: '列',
+    wouldReach: '會通知到 {names}。', wouldReachNobody: '不會通知到任何人：{causes}。', notTold: '不會通知：這則訊息不是給這位客服人員的。', row: '（第 {n} 列）', rulesTitle: '規則：符合的第一列優先', rowWhen: '情況', rowThen: '結果', rowNo: '列',
     wouldHold: '最多暫緩 3 秒：除非開著這個對話的頁面確認已顯示，否則仍會送出。', wouldWait: '剛剛才響過：會在 5 秒結束時再響一次，並說明有幾則在等。', wouldBeHidden: '只是背景頁面中的數字：不會有人看到。',
     ifUnconfirmed: '若 3 秒內沒有頁面確認：{channel}（{reason}）', unreachableHub: '伺服器沒有回應，是否正在執行？', refused: '這個金鑰或權杖已失效。',
     busy: '查詢中…', error: '伺服器回應：{v}',
@@ -152,7 +152,7 @@ export function detail(kind, text) {
   if (!meaning) return noted(text);
   let said = t('answerOf', { status: status ?? '', meaning: ANSWERS[language][meaning] ?? plain(meaning) }).trim();
   if (host) said = t('answerFrom', { answer: said, host });
-  return more ? t('joined', { a: said, b: noted(more) }) : said;
+  return more && meaning !== 'accepted' ? t('joined', { a: said, b: noted(more) }) : said;
 }
 
 /** @param {string} text */
