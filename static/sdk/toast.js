@@ -12,7 +12,7 @@ const CSS = `:host{all:initial;display:block;font:14px/1.4 system-ui;color-schem
 .toast{display:flex;gap:8px;margin-top:8px;padding:12px;border-radius:8px;cursor:pointer;background:Canvas;color:CanvasText;border:1px solid #8888;box-shadow:0 4px 16px #0004}
 .text{flex:1;min-width:0}.title{font-weight:600}
 .text *{text-align:start;overflow:hidden;overflow-wrap:anywhere;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2}
-button{all:unset}button+button{padding:0 6px}:focus-visible{outline:2px solid Highlight}`;
+button{all:unset}button+button{padding:0 8px}:focus-visible{outline:2px solid Highlight}`;
 
 /** @type {Record<string, string>} */
 const CLOSE = { 'zh-TW': '關閉', ja: '閉じる', th: 'ปิด' };
