@@ -14,6 +14,8 @@ import { pendingSetup } from './setup.js';
 import { speak, t, translate } from './strings.js';
 
 const LAST = 'caac.agent';
+/** After this long, in ms, a page that is still connecting says so. */
+const SLOW = 2_000;
 
 /** Who is logged in here: as the address says, or else who was last. */
 function whoami() {
@@ -38,7 +40,7 @@ async function logIn() {
   try {
     const { agents } = await request('GET', '/demo/state');
     byId('accounts').replaceChildren(...agents.map((/** @type {{id: string, name: string}} */ a) =>
-      el('li', {}, el('a.button.main', { href: `/agent/${encodeURIComponent(a.id)}` }, a.name))));
+      el('li', {}, el('a.button', { href: `/agent/${encodeURIComponent(a.id)}` }, el('span.avatar', { ariaHidden: 'true' }, initial(a.name)), a.name))));
   } catch {
     byId('no-accounts').hidden = false;
   }
@@ -58,6 +60,8 @@ function start() {
   let onDuty = false;
   /** @type {State} */
   let connection = 'connecting';
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let slow;
   const duty = /** @type {HTMLInputElement} */ (byId('duty'));
   /** @type {ReturnType<typeof check> | undefined} the client tells its first state while it is made */
   let checks;
@@ -85,16 +89,23 @@ function start() {
     onState: showConnection,
     onWithdraw: () => chat.changed(),
   });
-  const chat = chats({ client, agent, open: (conversation) => go({ conversation }) });
+  const chat = chats({
+    client,
+    agent,
+    open: (conversation) => go({ conversation }),
+    titled: (contact) => {
+      document.title = `${contact} · CAAC`;
+    },
+  });
   const settingsView = profile(client, { checkAgain: () => checks?.again(), open: () => go({ view: 'profile' }) });
   const bar = demoBar(agent, settingsView.device);
   checks = check(client, settingsView, { onDuty: () => onDuty });
 
   /** @param {string} name */
   function showName(name) {
-    byId('name').textContent = name;
+    byId('name').textContent = byId('my-name').textContent = name;
     byId('initial').textContent = initial(name);
-    byId('profile-icon').setAttribute('aria-label', t('app.profile_icon', { name }));
+    byId('profile-words').textContent = t('app.profile_icon', { name });
     bar.name(name);
   }
 
@@ -112,6 +123,8 @@ function start() {
    */
   function showConnection(s, info) {
     connection = s;
+    clearTimeout(slow);
+    if (s === 'connecting') slow = setTimeout(showLine, SLOW, true);
     const gone = s === 'logged_out' || s === 'refused';
     byId('gone').hidden = !gone;
     byId('app').hidden = gone;
@@ -119,12 +132,13 @@ function start() {
     showLine();
     checks?.again();
   }
-  function showLine() {
-    const line = byId('connection');
-    line.textContent = !navigator.onLine ? t('line.offline') : connection === 'waiting' ? t('line.waiting') : '';
+  /** @param {boolean} [late] the connection should stand by now */
+  function showLine(late) {
+    byId('connection').textContent = !navigator.onLine ? t('line.offline') : connection === 'waiting' ? t('line.waiting')
+      : late ? t('line.connecting') : '';
   }
-  addEventListener('online', showLine);
-  addEventListener('offline', showLine);
+  addEventListener('online', () => showLine());
+  addEventListener('offline', () => showLine());
   byId('again').addEventListener('click', () => location.reload());
 
   /** Tells everything again, in another language. */
@@ -133,6 +147,7 @@ function start() {
     showDuty();
     showLine();
     showName(client.self?.name ?? agent);
+    if (byId('app').dataset.shows !== 'chat') showTitle();
     chat.retell();
     settingsView.retell();
     checks?.retell();
@@ -152,24 +167,42 @@ function start() {
     show(true);
   }
 
+  /** @type {{shown: string, conversation: string | null} | undefined} */
+  let before;
+
   /** @param {boolean} [moved] by the person: the focus goes along */
   function show(moved) {
     const query = new URL(location.href).searchParams;
     const view = query.get('view');
     const conversation = view ? null : query.get('conversation');
     const shown = view === 'profile' || view === 'check' ? view : conversation ? 'chat' : '';
+    const from = before;
+    before = { shown, conversation };
     for (const id of ['chat', 'profile', 'check']) byId(id).hidden = id !== shown;
     byId('none').hidden = shown !== '';
     byId('app').dataset.shows = shown;
+    const apart = shown === 'profile' || shown === 'check';
+    byId('to-list').ariaCurrent = apart ? null : 'page';
+    byId('profile-icon').ariaCurrent = apart ? 'page' : null;
+    if (shown !== 'chat') showTitle();
     client.viewing(conversation);
     chat.show(conversation);
     menu(false);
     if (shown === 'profile') settingsView.opened();
     if (shown === 'check') checks?.opened();
     else checks?.closed();
-    if (moved && shown) byId(`${shown === 'chat' ? 'chat-name' : `${shown}-title`}`).focus();
+    const lost = !document.activeElement?.checkVisibility() || document.activeElement === document.body;
+    if (!from || !(moved || lost)) return;
+    if (shown) byId(shown === 'chat' ? 'chat-name' : `${shown}-title`).focus();
+    else if (from.shown === 'chat') chat.focus(from.conversation);
+    else if (from.shown) byId('profile-icon').focus();
   }
   addEventListener('popstate', () => show());
+
+  function showTitle() {
+    const { shows: shown } = byId('app').dataset;
+    document.title = shown === 'profile' ? `${t('profile.title')} · CAAC` : shown === 'check' ? `${t('check.title')} · CAAC` : 'CAAC';
+  }
 
   /** One up: from a view to the list. */
   const up = () => go({});
@@ -183,7 +216,13 @@ function start() {
     byId('menu').hidden = !open;
     byId('profile-icon').setAttribute('aria-expanded', String(open));
   }
-  byId('profile-icon').addEventListener('click', () => menu(byId('menu').hidden));
+  byId('profile-icon').addEventListener('click', (e) => {
+    menu(byId('menu').hidden);
+    if (e.detail === 0 && !byId('menu').hidden) byId('open-profile').focus(); // by the keyboard
+  });
+  byId('me').addEventListener('focusout', (e) => {
+    if (e.relatedTarget && !byId('me').contains(/** @type {Node} */ (e.relatedTarget))) menu(false);
+  });
   byId('open-profile').addEventListener('click', () => go({ view: 'profile' }));
   byId('open-check').addEventListener('click', () => go({ view: 'check' }));
   byId('go-check').addEventListener('click', () => go({ view: 'check' }));
@@ -196,22 +235,30 @@ function start() {
     if (!byId('me').contains(/** @type {Node} */ (e.target))) menu(false);
   });
   document.addEventListener('keydown', (e) => {
+    if (e.isComposing || e.defaultPrevented) return;
     if (e.key === 'Escape') {
       if (!byId('menu').hidden) {
         menu(false);
         byId('profile-icon').focus();
-      } else if (byId('app').dataset.shows) {
-        up();
-        /** @type {HTMLElement | null} */ (document.querySelector('#conversations button'))?.focus();
-      }
+      } else if (byId('app').dataset.shows) up();
       return;
     }
-    const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
     const list = /** @type {HTMLElement} */ (e.target).closest?.('#conversations, #menu');
-    if (!step || !list) return;
+    if (!list) return;
     const buttons = [...list.querySelectorAll('button')];
-    buttons[buttons.indexOf(/** @type {HTMLButtonElement} */ (e.target)) + step]?.focus();
+    const at = buttons.indexOf(/** @type {HTMLButtonElement} */ (e.target));
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[e.key];
+    if (to === undefined) return;
+    buttons[to]?.focus();
     e.preventDefault();
+  });
+
+  // Where the on-screen keyboard covers the page (iOS), the page ends above it.
+  visualViewport?.addEventListener('resize', () => {
+    const { height, scale } = /** @type {VisualViewport} */ (visualViewport);
+    const covered = scale === 1 && innerHeight - height > 100;
+    document.body.style.height = covered ? `${height}px` : '';
+    if (covered) scrollTo(0, 0);
   });
 
   follow({

@@ -178,6 +178,19 @@ func axe(t *testing.T) string {
 	})()`
 }
 
+// unfit ends in what a phone's page has that a finger can't hit or a screen can't hold.
+const unfit = `(async () => {
+	await new Promise(requestAnimationFrame);
+	const wrong = [];
+	if (document.documentElement.scrollWidth > innerWidth) wrong.push("it scrolls sideways, " + document.documentElement.scrollWidth + " px");
+	for (const e of document.querySelectorAll("button, a.button, input, select, textarea")) {
+		const { width, height } = (e.closest("label") ?? e).getBoundingClientRect();
+		if (e.checkVisibility() && (width < 44 || height < 44)) wrong.push((e.id || e.textContent.trim()) + " is " + Math.round(width) + " by " + Math.round(height) + " px");
+	}
+	if (document.title === "" || !document.documentElement.lang) wrong.push("without a title or a language");
+	return wrong;
+})()`
+
 func TestEveryScreenOfTheAppIsAccessible(t *testing.T) {
 	s := newDemo(t)
 	b := s.Chromium()
@@ -196,6 +209,14 @@ func TestEveryScreenOfTheAppIsAccessible(t *testing.T) {
 				}
 			}
 		}
+		for _, width := range []int{390, 320} {
+			tabCall(t, p, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 640, "deviceScaleFactor": 1, "mobile": false}, nil)
+			var wrong []string
+			p.Eval(unfit, &wrong)
+			for _, w := range wrong {
+				t.Errorf("%s, %d wide: %s", name, width, w)
+			}
+		}
 		tabCall(t, p, "Emulation.clearDeviceMetricsOverride", nil, nil)
 		if wide := p.Text("html"); wide == "" {
 			t.Errorf("%s is empty", name)
@@ -208,7 +229,7 @@ func TestEveryScreenOfTheAppIsAccessible(t *testing.T) {
 	p.Wait("the banner", `!document.querySelector("#duty").disabled && document.querySelector("#banner").checkVisibility()`)
 	check("the empty list", p)
 	clickOn(p, "now")
-	p.Wait("a toast and a count", `document.querySelector("#toasts").firstChild && document.title === "(1) CAAC" && document.querySelector("#conversations .last")`)
+	p.Wait("a toast and a count", `document.querySelector("#toasts").firstChild?.shadowRoot.firstChild && document.title === "(1) CAAC" && document.querySelector("#conversations .last")`)
 	check("the list", p)
 	p.Click("#conversations button")
 	p.Wait("the chat", `document.querySelectorAll("#lines li").length === 1 && document.querySelector("#chat-to").textContent`)
@@ -239,10 +260,12 @@ func TestAppIsUsedByKeyboardAlone(t *testing.T) {
 	s := newDemo(t)
 	p := s.Chromium().Open(s.hub + "/agent/mei")
 	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
+	s.message("c2", "mei", "one more")
+	p.Wait("the first conversation", `document.querySelectorAll("#conversations button").length === 1`)
 	s.message("c1", "mei", "hello")
 	press := func(key string) {
 		t.Helper()
-		codes := map[string]int{"Tab": 9, "Enter": 13, " ": 32, "Escape": 27, "ArrowDown": 40}
+		codes := map[string]int{"Tab": 9, "Enter": 13, " ": 32, "Escape": 27, "ArrowDown": 40, "Home": 36, "End": 35}
 		text := map[string]string{"Enter": "\r", " ": " "}[key]
 		tabCall(t, p, "Input.dispatchKeyEvent", map[string]any{"type": "keyDown", "key": key, "windowsVirtualKeyCode": codes[key], "text": text}, nil)
 		tabCall(t, p, "Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key, "windowsVirtualKeyCode": codes[key]}, nil)
@@ -260,16 +283,20 @@ func TestAppIsUsedByKeyboardAlone(t *testing.T) {
 		}
 		t.Fatalf("Tab does not lead to %s", selector)
 	}
-	p.Wait("the conversation", `document.querySelectorAll("#conversations button").length === 1`)
+	onConversation := func(what, id string) {
+		t.Helper()
+		p.Wait(what, fmt.Sprintf(`document.activeElement.dataset.conversation === %q`, id))
+	}
+	p.Wait("the conversations", `document.querySelectorAll("#conversations button").length === 2`)
 	tabTo("#profile-icon")
 	press("Enter")
-	tabTo("#open-profile")
+	p.Wait("the focus to go into the menu", `document.activeElement.id === "open-profile" && document.querySelector("#profile-icon").ariaExpanded === "true"`)
 	press("Escape")
 	p.Wait("the menu to close", `document.querySelector("#menu").hidden && document.activeElement.id === "profile-icon"`)
 	press("Enter")
-	tabTo("#open-profile")
+	p.Wait("the menu", `document.activeElement.id === "open-profile"`)
 	press("Enter")
-	p.Wait("the profile", `document.activeElement.id === "profile-title" && document.querySelector("#profile").checkVisibility()`)
+	p.Wait("the profile", `document.activeElement.id === "profile-title" && document.querySelector("#profile").checkVisibility() && document.title.includes("My profile · CAAC") && document.querySelector("#profile-icon").ariaCurrent === "page"`)
 	tabTo("#device-on")
 	press(" ")
 	p.Wait("the device's switch", `!document.querySelector("#device-on").checked`)
@@ -281,13 +308,35 @@ func TestAppIsUsedByKeyboardAlone(t *testing.T) {
 		return len(info.Logins) == 1 && !info.Logins[0].Settings.On
 	})
 	press("Escape")
-	p.Wait("the list", `document.querySelector("#profile").hidden`)
-	press("Enter") // the focus is on the first conversation
-	p.Wait("the chat", `document.querySelector("#chat").checkVisibility() && document.activeElement.id === "chat-name"`)
+	p.Wait("the list, and the focus where it came from", `document.querySelector("#profile").hidden && document.activeElement.id === "profile-icon" && document.title === "(2) CAAC"`)
+	tabTo("#conversations button") // which are one stop
+	onConversation("the newest conversation", "c1")
+	press("ArrowDown")
+	onConversation("the next", "c2")
+	press("Home")
+	onConversation("the first", "c1")
+	press("End")
+	press("Enter")
+	p.Wait("the chat", `document.querySelector("#chat").checkVisibility() && document.activeElement.id === "chat-name" && document.querySelector("[data-conversation=c2]").ariaCurrent === "true"`)
+	p.Wait("its message, and who wrote it in the title", `document.querySelectorAll("#lines li").length === 1 && document.title === "(1) Contact · CAAC"`)
 	tabTo("#reply-text")
 	tabCall(t, p, "Input.insertText", map[string]any{"text": "good day"}, nil)
+	press("Escape")
+	onConversation("to be back where the chat was opened", "c2")
+	press("Home")
 	press("Enter")
-	p.Wait("the reply", `document.querySelector("#lines li.mine")?.innerText.includes("good day")`)
+	p.Wait("the other chat, without the draft of the first", `document.activeElement.id === "chat-name" && document.querySelector("#reply-text").value === "" && document.querySelector("#send").disabled`)
+	press("Escape")
+	onConversation("the other", "c1")
+	press("End")
+	press("Enter")
+	p.Wait("the draft", `document.querySelector("#reply-text").value === "good day" && document.querySelectorAll("#lines li").length === 1`)
+	p.Eval(`void (document.querySelector("#lines li").told = true)`, nil)
+	tabTo("#reply-text")
+	press("Enter")
+	p.Wait("the reply", `document.querySelector("#lines li.mine")?.innerText.includes("good day") && document.querySelector("#reply-text").value === ""`)
+	// What a screen reader has read out stays as it is.
+	p.Wait("the first message to stand as it stood", `document.querySelector("#lines li").told`)
 }
 
 func TestInstalledAppShowsItsCountAsBadge(t *testing.T) {
@@ -360,9 +409,18 @@ func TestInstalledAppShowsItsCountAsBadge(t *testing.T) {
 	s.message("c3", "mei", "three")
 	s.Desktop.WaitNotification(t, "Contact")
 	badge(3) // by the worker, with nothing open
-	s.call("POST", "/v1/agents/mei/read", map[string]any{"conversation": "c1", "upto": 1}, nil)
+	read := func(conversation string) {
+		s.call("POST", "/v1/agents/mei/read", map[string]any{"conversation": conversation, "upto": 1}, nil)
+	}
+	read("c1")
+	read("c2")
+	s.message("c4", "mei", "four")
+	badge(2) // the next push tells what was read elsewhere
 	b.Open(s.hub + "/agent/mei")
-	badge(2)
+	read("c3")
+	badge(1)
+	read("c4")
+	badge(0)
 	for _, m := range b.Problems() {
 		t.Errorf("a page said: %v", m)
 	}

@@ -58,7 +58,7 @@ func (s *story) firstMinute(b *browser.Browser) (stage, mei *browser.Page) {
 	n := s.Desktop.WaitNotification(s.t, "Ada")
 	s.Desktop.Click(s.t, n, "")
 	mei.Wait("the click to open the chat", `document.visibilityState === "visible" && document.querySelectorAll("#lines li").length === 2`)
-	mei.Wait("the chat to be read", `document.title === "CAAC"`)
+	mei.Wait("the chat to be read", `document.title === "Ada · CAAC"`)
 
 	clickOn(mei, "in 5 s")
 	mei.Wait("the promise", `document.querySelector("#write-result").innerText.startsWith("Comes in 5 s")`)
