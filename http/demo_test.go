@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"caac-hub/hub/notify"
+	"caac-hub/static"
 )
 
 func inDemo(o *Options) {
@@ -283,12 +284,24 @@ func TestPagesOfOtherSitesCannotUseTheDemo(t *testing.T) {
 }
 
 func TestDemoPagesAllowNothingUnsafe(t *testing.T) {
-	w := newDemo(t)
-	for _, path := range []string{"/", "/agent/mei"} {
+	w := newDemo(t, func(o *Options) { o.Static = static.FS })
+	for _, path := range []string{"/", "/agent/", "/agent/mei", "/demo/offline", "/support"} {
 		r := w.local("GET", path, "")
 		csp := r.Header.Get("Content-Security-Policy")
-		if r.StatusCode != 200 || !strings.Contains(csp, "script-src 'self'") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
+		if r.StatusCode != 200 || !strings.Contains(csp, "script-src 'self';") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
 			t.Errorf("%s: %d %q", path, r.StatusCode, csp)
+		}
+		if body := string(r.body); strings.Contains(body, "<style") || strings.Contains(body, " style=") || strings.Contains(body, " onclick=") {
+			t.Errorf("%s has what its policy keeps from working", path)
+		}
+	}
+	code := w.ask("GET", "/", "", "Host", "tunnel.test")
+	for _, link := range []string{"/demo/base.css", "/demo/offline.css", "/demo/icon.svg"} {
+		if !strings.Contains(string(code.body), `"`+link+`"`) {
+			t.Errorf("the page that asks for the code does not name %s", link)
+		}
+		if r := w.ask("GET", link, "", "Host", "tunnel.test"); r.StatusCode != 200 {
+			t.Errorf("%s before the code is entered: %d", link, r.StatusCode)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func free(r *http.Request) bool {
 		return true
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		if p == "/sw.js" || p == "/sw-app.js" || strings.HasPrefix(p, "/sdk/") || strings.HasSuffix(p, ".webmanifest") || strings.HasSuffix(p, ".png") || strings.HasSuffix(p, ".svg") {
+		if p == "/sw.js" || p == "/sw-app.js" || strings.HasPrefix(p, "/sdk/") || strings.HasSuffix(p, ".webmanifest") || strings.HasSuffix(p, ".png") || strings.HasSuffix(p, ".svg") || strings.HasSuffix(p, ".css") {
 			return true
 		}
 	}
@@ -109,11 +109,16 @@ func (d *Demo) entered(r *http.Request) bool {
 const codePage = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>CAAC demo</title>
-<form method="post" action="/demo/code">
+<link rel="icon" href="/demo/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/demo/base.css"><link rel="stylesheet" href="/demo/offline.css">
+<main>
+<img src="/demo/icon.svg" alt="" width="72" height="72">
 <h1>CAAC demo</h1>
 <p>{{note}}</p>
-<p><label>Code <input name="code" autocomplete="one-time-code" autocapitalize="none" autofocus required></label> <button>Enter</button></p>
-</form></html>
+<form method="post" action="/demo/code">
+<label>Code <input type="text" name="code" autocomplete="one-time-code" autocapitalize="none" autofocus required></label>
+<button class="main">Enter</button>
+</form>
+</main></html>
 `
 
 func (d *Demo) askCode(w http.ResponseWriter, r *http.Request) {
@@ -128,7 +133,7 @@ func (d *Demo) codeForm(w http.ResponseWriter, status int, note string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
 	w.Write([]byte(strings.Replace(codePage, "{{note}}", note, 1)))
 }
