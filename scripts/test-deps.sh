@@ -15,6 +15,10 @@ needed=(
 	"nginx          nginx"
 	"node           nodejs"
 	"npm            npm"
+	# The pictures show Chinese, Thai and emoji.
+	"/usr/share/fonts/truetype/wqy/wqy-microhei.ttc    fonts-wqy-microhei"
+	"/usr/share/fonts/opentype/tlwg/Loma.otf           fonts-tlwg-loma-otf"
+	"/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf fonts-noto-color-emoji"
 )
 
 have() {
