@@ -19,6 +19,7 @@ import (
 	"caac-hub/hub/notify"
 	"caac-hub/push"
 	"caac-hub/test/browser"
+	"caac-hub/test/desktop"
 	"caac-hub/test/pushservice"
 	"caac-hub/test/world"
 )
@@ -98,7 +99,8 @@ func (a *agent) waitSubscribed(key serve.VAPIDKey) (endpoint string) {
 	return endpoint
 }
 
-func TestRotationReachesClosedAndOpenPages(t *testing.T) {
+func TestRotatedKeyReachesEveryPage(t *testing.T) {
+	t.Run("on a phone that wants a tap", renewedByTap)
 	eachBrowser(t, func(t *testing.T) *story {
 		t.Parallel() // it is mostly waiting
 		s := &story{World: world.New(t), t: t, keyGrace: time.Millisecond}
@@ -111,7 +113,7 @@ func TestRotationReachesClosedAndOpenPages(t *testing.T) {
 		rang := func() {
 			s.t.Helper()
 			rings++
-			s.Desktop.WaitNotification(s.t, "Contact")
+			s.Desktop.Wait(s.t, fmt.Sprintf("ring %d", rings), func([]desktop.Notification) bool { return len(s.Desktop.History()) >= rings })
 			if n := len(s.Desktop.History()); n != rings {
 				s.t.Errorf("rung %d times, want %d", n, rings)
 			}
@@ -224,5 +226,66 @@ func (s *story) refuseWrongKey(sub notify.Subscription) {
 	answer := sender.Send(s.t.Context(), sub, notify.PushMessage{Payload: []byte("{}"), TTL: time.Minute})
 	if answer.Class != notify.AnswerKeyMismatch || answer.Status/100 != 4 {
 		s.t.Errorf("a push signed with another key was answered %+v", answer)
+	}
+}
+
+// tapOnly makes a browser subscribe inside a person's tap only.
+const tapOnly = `navigator.standalone = true;
+	window.asked = [];
+	window.tap = 0;
+	addEventListener("click", () => { tap = Date.now() }, true);
+	const subscribe = PushManager.prototype.subscribe;
+	PushManager.prototype.subscribe = function (options) {
+		const tapped = navigator.userActivation.isActive && Date.now() - tap < 1000;
+		asked.push(tapped);
+		return tapped ? subscribe.call(this, options) : Promise.reject(new DOMException("a tap is needed", "NotAllowedError"));
+	};`
+
+// renewedByTap tells that without a tap the old subscription stays, and works.
+func renewedByTap(t *testing.T) {
+	t.Parallel() // it is mostly waiting
+	s := newDemo(t)
+	b := s.Chromium()
+	p := b.Open("about:blank")
+	phone{ua: fmt.Sprintf(iOS, "18_4", "18.4"), script: tapOnly}.pretend(t, p)
+	p.Navigate(s.hub + "/agent/mei")
+	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
+	p.GrantNotifications()
+	mei := &agent{p, s, "mei"}
+	first := s.keys()[0]
+	openProfile(p)
+	p.Click("#grant")
+	old := mei.waitSubscribed(first)
+
+	p.Wait("the tap to be long ago", `Date.now() - tap > 1000`)
+	second := s.rotate()
+	p.Wait("the page to ask for a tap", `document.querySelector("#banner").checkVisibility() && document.querySelector("#banner-grant").innerText === "Renew push"`)
+	var subscribed string
+	p.Eval(`navigator.serviceWorker.ready.then((w) => w.pushManager.getSubscription()).then((s) => s?.endpoint ?? "")`, &subscribed)
+	if l := mei.logins(); subscribed != old || !l[0].Settings.Subscribed || !l[0].Settings.Resubscribe || l[0].Settings.KeyID != first.ID {
+		t.Errorf("without a tap the browser has %q, the hub %+v", subscribed, l[0].Settings)
+	}
+	var tried bool
+	p.Eval(`asked.includes(false)`, &tried)
+	if !tried {
+		t.Error("the page did not try by itself")
+	}
+	mei.hide()
+	s.wantEnd(s.message("c1", "mei", "by the old key"), notify.Push, notify.PageHidden, notify.PushAccepted)
+	s.wantSigned(b, first)
+	s.Desktop.WaitNotification(t, "Contact")
+	mei.Show()
+
+	p.Click("#banner-grant")
+	if mei.waitSubscribed(second) == old {
+		t.Error("the endpoint is the old one")
+	}
+	p.Wait("the page to say so", `document.querySelector("#enable-result").innerText === "Push was renewed on this device." && document.querySelector("#banner").hidden`)
+	mei.hide()
+	s.wantEnd(s.message("c2", "mei", "by the new key"), notify.Push, notify.PageHidden, notify.PushAccepted)
+	s.wantSigned(b, second)
+	s.Desktop.Wait(t, "both notifications", func([]desktop.Notification) bool { return len(s.Desktop.History()) == 2 })
+	for _, m := range b.Problems() {
+		t.Errorf("a page said: %v", m)
 	}
 }
