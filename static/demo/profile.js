@@ -14,6 +14,7 @@ import { ago, fixedLanguage, maybe, t } from './strings.js';
 
 const PROMPT_UNSEEN = 3_000;
 const SHOW_WITHIN = 5_000;
+const SAID_FOR = 8_000;
 const RENEWED_WITHIN = 5_000;
 const DEVICES_EVERY = 5_000;
 
@@ -87,6 +88,8 @@ export function profile(client, app) {
   let offer = null;
   let listed = ''; // the devices, as last shown
   let toldLocale = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let saying;
   /** @type {'' | 'waited for' | 'due'} of the subscription */
   let renewal = '';
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -146,6 +149,7 @@ export function profile(client, app) {
     const renew = is === 'granted' && renewal === 'due';
     const text = need ? 'banner.home' : renew ? 'banner.renew' : 'banner.text';
     byId('banner').hidden = is !== 'default' && !need && !renew;
+    byId('banner').classList.toggle('home', !!need);
     byId('banner-text').setAttribute('data-t', text);
     byId('banner-text').textContent = t(text);
     byId('banner-grant').hidden = !!need;
@@ -161,6 +165,9 @@ export function profile(client, app) {
     said.hidden = !text;
     said.className = bad ? 'notice bad' : 'notice';
     said.textContent = text;
+    clearTimeout(saying);
+    // What went well stands in words elsewhere; what did not stays until it is tried again.
+    if (text && !bad && permission() === 'granted') saying = setTimeout(say, SAID_FOR, '', false);
   }
 
   /** @param {boolean} on */
@@ -303,7 +310,7 @@ export function profile(client, app) {
   /** @param {Login} d */
   function deviceRow(d) {
     const s = d.settings;
-    const label = d.label || d.code;
+    const label = deviceLabel(d.label) || d.code;
     const forget = el('button', { type: 'button', ariaLabel: t('profile.forget_label', { device: `${label} ${d.code}` }) }, t('profile.forget'));
     forget.addEventListener('click', async () => {
       /** @type {HTMLButtonElement} */ (forget).disabled = true;
@@ -312,6 +319,12 @@ export function profile(client, app) {
       await showDevices();
     });
     return el('li', {}, el('span.grow', {}, el('b', {}, label), ' ', el('code', {}, d.code), el('span.soft', {}, deviceFacts(d).join(' · '))), forget);
+  }
+
+  /** The SDK's words for a device, in the agent's language. @param {string} label */
+  function deviceLabel(label) {
+    const [, browser, system] = /^(\w+) on (\w+)$/.exec(label) ?? [];
+    return system ? t('device.label', { browser, system }) : label;
   }
 
   /** @param {Login} d */

@@ -125,6 +125,7 @@ export const en = {
   'presence.visible': 'CAAC visible',
   'presence.hidden': 'CAAC in the background',
   'device.seen': 'last seen {ago}',
+  'device.label': '{browser} on {system}',
   'device.push': 'push',
   'device.no_push': 'no push',
   'device.not_granted': 'notifications not granted',

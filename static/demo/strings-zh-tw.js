@@ -128,6 +128,7 @@ export const zhTW = {
   'presence.visible': 'CAAC 可見',
   'presence.hidden': 'CAAC 在背景',
   'device.seen': '上次使用：{ago}',
+  'device.label': '{system} 的 {browser}',
   'device.push': '有推播',
   'device.no_push': '沒有推播',
   'device.not_granted': '尚未允許通知',

@@ -84,11 +84,12 @@ func TestPhonesAreToldWhatTheyNeedFirst(t *testing.T) {
 				t.Errorf("%s: the switch %q is not named in %q", ph.name, name, says)
 			}
 		}
+		openCheck(p)
 		needsMore := ph.says != "" && ph.row == "iPhone"
 		p.Wait("the banner of "+ph.name, fmt.Sprintf(`document.querySelector("#banner").checkVisibility() && document.querySelector("#banner-how").checkVisibility() === %t`, needsMore))
-		openCheck(p)
 		var rows []string
 		p.Eval(`[...document.querySelectorAll("#supported tr[aria-current=true] th")].map((th) => th.firstChild.data)`, &rows)
+		p.Wait("the table to have room", `document.querySelector("#supported").closest(".card").clientHeight >= document.querySelector("#supported").offsetHeight`)
 		if len(rows) != 1 || rows[0] != ph.row {
 			t.Errorf("%s: marked as this device: %q", ph.name, rows)
 		}
