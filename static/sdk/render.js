@@ -50,7 +50,10 @@ export function createRenderer({ options, worker, toasts, presence, self, versio
       if (viewing() && (await drawn()) && visible() && viewing()) return { rendered: true };
       return not('the page does not show this conversation any more');
     }
-    const byHost = await options.onToast?.(frame.show, frame);
+    const byHost = await (async () => options.onToast?.(frame.show, frame))().catch((e) => {
+      reportError(e);
+      return false;
+    });
     const el = byHost === true ? null : toasts?.show(frame);
     if (!el && (byHost === false || !options.onToast)) return not('this page shows no toasts');
     if (!(await drawn()) || !visible()) return not('the page was hidden while the toast came up');

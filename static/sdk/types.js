@@ -99,8 +99,8 @@
  */
 
 /**
- * What a host says to connect. A callback that throws is reported as the page's
- * error and changes nothing.
+ * What a host says to connect. What a callback throws is reported as the page's
+ * own error and changes nothing else; of onToast: the toast was not drawn.
  * @typedef {object} Options
  * @property {string} [url] base URL of the hub; default: the page's origin
  * @property {() => Promise<string>} token gives a good agent token. Asked for every connection, renewal and request.

@@ -115,7 +115,7 @@ func (s *story) tellStrictHost(b *browser.Browser) {
 	}
 
 	mei.Wait("the count in title and favicon", `document.title.endsWith(") Strict") && document.querySelector("link[rel=icon]").href.startsWith("data:image/png")`)
-	mei.Eval(`(page.second = page.connect({onState: (state) => (page.again ??= []).push(state)}), 0)`, nil)
+	mei.Eval(`(page.connect({onState() {}}), page.second = page.connect({onState: (state) => (page.again ??= []).push(state)}), 0)`, nil)
 	mei.Wait("the second client", `page.again.at(-1) === "online" && /^\(\d+\) Strict$/.test(document.title)`)
 	var states []string
 	mei.Eval(`page.states`, &states)

@@ -200,8 +200,8 @@ export type PushTestResult = {
     detail: string;
 };
 /**
- * What a host says to connect. A callback that throws is reported as the page's
- * error and changes nothing.
+ * What a host says to connect. What a callback throws is reported as the page's
+ * own error and changes nothing else; of onToast: the toast was not drawn.
  */
 export type Options = {
     /**
