@@ -185,6 +185,7 @@ function start() {
     byId('to-list').ariaCurrent = apart ? null : 'page';
     byId('profile-icon').ariaCurrent = apart ? 'page' : null;
     if (shown !== 'chat') showTitle();
+    /** @type {HTMLAnchorElement} */ (document.querySelector('.skip')).hash = shown ? 'main' : 'list';
     client.viewing(conversation);
     chat.show(conversation);
     menu(false);
