@@ -76,7 +76,10 @@ func TestShotsOfStates(t *testing.T) {
 	p.Wait("no toast", `!document.querySelector("#toasts").firstChild.shadowRoot.querySelector(".toast")`)
 	a.take("many", p, false)
 	a.takeSmall("many", p)
-	p.Click("#conversations button")
+	openChat := func(contact string) {
+		p.Gesture(fmt.Sprintf(`[...document.querySelectorAll("#conversations button")].find((b) => b.querySelector(".contact").textContent === %q).click()`, contact), nil)
+	}
+	openChat("Ada")
 	p.Wait("the chat", `document.querySelectorAll("#lines li").length === 7`)
 	a.take("long", p, false)
 	p.Type("#reply-text", "Good morning!\n\nIt left our warehouse today and is with you tomorrow.\nThe address can be changed until noon.")
@@ -91,7 +94,7 @@ func TestShotsOfStates(t *testing.T) {
 	a.takeSmall("check", p)
 	p.Navigate(s.hub + "/agent/mei")
 	p.Wait("the list", `document.querySelectorAll("#conversations li").length === 47`)
-	p.Gesture(`document.querySelectorAll("#conversations button")[6].click()`, nil)
+	openChat("Visitor 212")
 	p.Wait("the chat", `document.querySelectorAll("#lines li").length === 1`)
 
 	// A tunnel brings the phone, which is asked for the code.
