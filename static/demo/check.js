@@ -22,7 +22,7 @@ const EVERY = 3_000;
 
 /** @type {Record<Action, Key>} */
 const ACTIONS = {
-  grant: 'grant', duty: 'check.go_duty', notify: 'check.go_notify', switch: 'check.go_switch',
+  grant: 'grant', push: 'grant.push', renew: 'grant.renew', duty: 'check.go_duty', notify: 'check.go_notify', switch: 'check.go_switch',
   push_test: 'profile.push_test', again: 'check.go_again', guide: 'check.go_guide',
 };
 
@@ -87,6 +87,8 @@ export function check(client, profile, app) {
   /** @type {Record<Action, () => unknown>} */
   const act = {
     grant: () => profile.enable().then(measure),
+    push: () => profile.enable().then(measure),
+    renew: () => profile.enable().then(measure),
     duty: () => client.duty(true),
     notify: () => profile.change(() => client.preferences({ notifications: true })),
     switch: () => profile.change(() => client.deviceSwitch(true)),

@@ -32,7 +32,7 @@ import { isMIUI, reopening, support } from './platform.js';
  */
 
 /**
- * @typedef {'grant' | 'duty' | 'notify' | 'switch' | 'push_test' | 'again' | 'guide'} Action what a button does
+ * @typedef {'grant' | 'push' | 'renew' | 'duty' | 'notify' | 'switch' | 'push_test' | 'again' | 'guide'} Action what a button does
  * @typedef {{seconds?: number, millis?: number, at?: number, error?: unknown, text?: string}} Values for {s}, {ms}, {at}, {why} and {model}
  * @typedef {object} Check
  * @property {string} id
@@ -95,7 +95,8 @@ function push({ settings, subscription, permission }) {
   const { subscribed, resubscribe } = settings.device;
   if (subscribed && subscription && !resubscribe && permission === 'granted') return { ...c, state: 'passed', words: 'c.push.passed' };
   const words = resubscribe ? 'c.push.resubscribe' : subscribed && !subscription ? 'c.push.lost' : 'c.push.failed';
-  if (permission === 'granted' || permission === 'default') return { ...c, state: 'failed', words, action: 'grant' };
+  if (permission === 'granted') return { ...c, state: 'failed', words, action: resubscribe ? 'renew' : 'push' };
+  if (permission === 'default') return { ...c, state: 'failed', words, action: 'grant' };
   return { ...c, state: 'failed', words, next: 'c.push.do.permission' };
 }
 

@@ -452,22 +452,6 @@ func TestAppSpeaksChinese(t *testing.T) {
 	s := newDemo(t)
 	b := s.Chromium()
 	p := b.Open(s.hub + "/agent/mei?view=profile")
-	var missing []string
-	p.Eval(`(async () => {
-		const { TABLES } = await import("/demo/strings.js");
-		const [en, zh] = [TABLES.en, TABLES["zh-TW"]];
-		const values = (text) => (text.match(/\{\w+\}/g) ?? []).sort().join();
-		return [
-			...Object.keys(en).filter((k) => !(k in zh)), ...Object.keys(zh).filter((k) => !(k in en)),
-			...Object.keys(en).filter((k) => k in zh && (values(en[k]) !== values(zh[k]) || !zh[k].trim())),
-			...Object.keys(en).filter((k) => en[k] === zh[k] && !["app.nav", "c.miui"].includes(k)),
-			...[...document.querySelectorAll("[data-t], [data-t-label], [data-t-placeholder]")].flatMap((e) => ["data-t", "data-t-label", "data-t-placeholder"]
-				.map((name) => e.getAttribute(name)).filter((k) => k && !(k in en))),
-		];
-	})()`, &missing)
-	if len(missing) > 0 {
-		t.Errorf("without words, or with other values: %q", missing)
-	}
 	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
 	p.Type("#locale", "zh-TW")
 	p.Wait("the language", `document.documentElement.lang === "zh-TW" && document.querySelector("#profile-title").innerText === "我的個人檔案"`)
@@ -489,6 +473,35 @@ func TestAppSpeaksChinese(t *testing.T) {
 			t.Errorf("not Chinese: %q", text)
 		}
 	}
+	p.GrantNotifications()
+	p.Click(`#checks [data-action="push"]`)
+	p.Wait("push", `document.querySelector("#checks [data-check=push]").className === "passed"`)
+	p.Navigate(s.hub + "/agent/mei?view=profile")
+	p.Wait("the device in Chinese", `document.querySelector("#devices b")?.innerText === "Linux 的 Chrome"`)
+	p.Click("#device-test")
+	s.Desktop.WaitNotification(t, "裝置測試")
+	p.Wait("its result", `document.querySelector("#test-result").innerText.startsWith("已顯示。")`)
+	p.Click("#push-test")
+	s.Desktop.WaitNotification(t, "推播測試")
+	p.Wait("its delay", `/^[\d.]+ 秒後收到。/.test(document.querySelector("#test-result").innerText)`)
+	// Whatever the hub answers is told in Chinese, by its code.
+	for _, c := range []struct {
+		status     int
+		code, says string
+	}{
+		{429, "too_many_tests", "嘗試次數過多，請一分鐘後再試。"},
+		{503, "unavailable", "通知伺服器目前無法處理。沒有變更任何設定，請稍後再試。"},
+		{409, "no_subscription", "此裝置沒有推播，請先開啟推播。"},
+		{418, "teapot", "通知伺服器拒絕了這個要求（teapot）。"},
+	} {
+		p.Eval(fmt.Sprintf(`void (window.fetch = async () => new Response(JSON.stringify({ code: %q, title: "English", detail: "English" }), { status: %d }))`, c.code, c.status), nil)
+		p.Click("#push-test")
+		p.Wait("the answer "+c.code, fmt.Sprintf(`document.querySelector("#test-result").innerText === %q && !document.querySelector("#push-test").disabled`, c.says))
+	}
+	p.Eval(`void (window.fetch = () => Promise.reject(new TypeError("English")))`, nil)
+	p.Click("#push-test")
+	p.Wait("no answer", `document.querySelector("#test-result").innerText.startsWith("無法連上通知伺服器。")`)
+
 	p.Navigate(s.hub + "/agent/mei")
 	p.Wait("the language to stay", `document.documentElement.lang === "zh-TW" && document.querySelector("#empty").innerText === "目前沒有對話。"`)
 }

@@ -23,6 +23,11 @@ func TestFirstMinuteOfTheDemo(t *testing.T) {
 		} {
 			stage.Wait("the reason "+says, `[...document.querySelectorAll("#timeline > li")].filter((li) => li.innerText.includes(`+strconv.Quote(says)+`)).length === 1`)
 		}
+		mei := b.Open(s.hub + "/agent/mei?view=check")
+		mei.Wait("the checks", `document.querySelector("#checks [data-check=push]")?.className === "passed"`)
+		mei.Click("#set-up-again")
+		mei.Wait("all four steps", `document.querySelectorAll("#again-steps .passed").length === 4 && document.querySelector("#again-result").innerText === "This device is set up again."`)
+		mei.Wait("the checks of push to pass", `["push", "vpn", "network"].every((id) => document.querySelector("#checks [data-check=" + id + "]").className === "passed")`)
 		for _, m := range b.Problems() {
 			s.t.Errorf("a page said: %v", m)
 		}
