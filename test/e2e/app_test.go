@@ -504,6 +504,13 @@ func TestAppSpeaksChinese(t *testing.T) {
 
 	p.Navigate(s.hub + "/agent/mei")
 	p.Wait("the language to stay", `document.documentElement.lang === "zh-TW" && document.querySelector("#empty").innerText === "目前沒有對話。"`)
+	tabCall(t, p, "Emulation.setUserAgentOverride", map[string]any{"userAgent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36", "acceptLanguage": "ja-JP"}, nil)
+	p.Navigate(s.hub + "/agent/ken")
+	s.wait("notifications to take the app's language where nobody has said one", func() bool {
+		var ken struct{ Locale string }
+		s.call("GET", "/v1/agents/ken", nil, &ken)
+		return ken.Locale == "ja"
+	})
 }
 
 func TestFixedStringsOfTheAppAreThoseOfNotifications(t *testing.T) {

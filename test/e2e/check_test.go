@@ -118,6 +118,22 @@ func TestCheckThisDeviceFollowsTheDeviceAndSetsItUpAgain(t *testing.T) {
 		}
 	}
 
+	// What fails on the way can be repeated; what was left on the way is mended.
+	var script struct{ Identifier string }
+	tabCall(t, p, "Page.enable", nil, nil)
+	tabCall(t, p, "Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `{ const really = fetch; window.fetch = (url, o) => o?.method === "PUT" && !sessionStorage.healed
+		? Promise.resolve(new Response('{"code":"busy"}', { status: 503 })) : really(url, o); }`}, &script)
+	p.Click("#set-up-again")
+	p.Wait("the third step to fail", `document.querySelectorAll("#again-steps .passed").length === 2
+		&& /did not take the subscription.*try again in a moment/.test(document.querySelector("#again-steps .failed")?.innerText)`)
+	p.Wait("the check to say so", state("push", "failed")+` && `+row("vpn", "First turn push on"))
+	p.Eval(`void (sessionStorage.healed = 1)`, nil)
+	p.Gesture(`location.reload()`, nil)
+	p.Wait("push to be back by itself", `document.readyState === "complete" && !document.querySelector("#duty").disabled && `+state("push", "passed"))
+	p.Click("#set-up-again")
+	p.Wait("all four steps", `document.querySelectorAll("#again-steps .passed").length === 4`)
+	tabCall(t, p, "Page.removeScriptToEvaluateOnNewDocument", map[string]any{"identifier": script.Identifier}, nil)
+
 	// The hub may refuse, or be at its limit.
 	p.Navigate(s.hub + "/agent/mei?view=profile")
 	p.Wait("the page to be connected", `document.querySelector("#device-on").checked && !document.querySelector("#duty").disabled`)
@@ -130,6 +146,7 @@ func TestCheckThisDeviceFollowsTheDeviceAndSetsItUpAgain(t *testing.T) {
 	p.Wait("the test to be shown", `document.querySelector("#test-result").innerText.startsWith("Shown.")`)
 	s.Desktop.WaitNotification(t, "Device test")
 
+	p.Close()
 	support := b.Open(s.hub + "/support")
 	told := s.message("c9", "mei", "a message for the device")
 	s.waitEnds(told)
