@@ -192,7 +192,7 @@ function start() {
     if (shown === 'profile') settingsView.opened();
     if (shown === 'check') checks?.opened();
     else checks?.closed();
-    const lost = !document.activeElement?.checkVisibility() || document.activeElement === document.body;
+    const lost = !document.activeElement?.getClientRects().length || document.activeElement === document.body;
     if (!from || !(moved || lost)) return;
     if (shown) byId(shown === 'chat' ? 'chat-name' : `${shown}-title`).focus();
     else if (from.shown === 'chat') chat.focus(from.conversation);
