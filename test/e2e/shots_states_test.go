@@ -23,7 +23,7 @@ func TestShotsOfStates(t *testing.T) {
 	b := s.Chromium()
 
 	stage := b.Open(s.hub + "/")
-	stage.Wait("the people", `document.querySelectorAll("#people > li").length === 2`)
+	stage.Wait("the people", `document.querySelectorAll("#people > li").length === 2 && document.querySelector("#preview li")`)
 	a.take("stage-new", stage, true)
 	stage.Close()
 

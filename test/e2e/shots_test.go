@@ -102,7 +102,7 @@ func TestShots(t *testing.T) {
 	b := s.Chromium()
 	stage, mei := s.firstMinute(b)
 	stage.Wait("the preview to know that Mei looks elsewhere", `document.querySelector("#preview").innerText.includes("hidden")`)
-	front := stage.Screenshot(browser.Shot{Width: 860, Height: 1050, Scale: 1.5})
+	front := stage.Screenshot(browser.Shot{Width: 860, Height: 1090, Scale: 1.5})
 	all("stage", stage, true)
 
 	for i, m := range []struct{ contact, kind, text, to string }{
