@@ -51,7 +51,8 @@ function homeWords() {
     }
     case 'android':
       return [el('h3', {}, t('home.android_title')),
-        p.standalone ? steps('home.android_1', 'home.android_2', 'home.android_3') : steps('home.android_1', 'home.android_2', 'home.android_3', 'home.android_4')];
+        p.standalone ? steps('home.android_1', 'home.android_2', 'home.android_3', 'home.android_5')
+          : steps('home.android_1', 'home.android_2', 'home.android_3', 'home.android_4', 'home.android_5')];
     default:
       return [];
   }

@@ -156,6 +156,7 @@ export const en = {
   'home.android_2': 'System settings › "Notifications" › "Chrome": on.',
   'home.android_3': 'Chrome › "Settings" › "Notifications": allowed for CAAC.',
   'home.android_4': 'Better still: Chrome\'s menu › "Add to Home Screen", and open CAAC from there.',
+  'home.android_5': 'Come back here and click on "Push test".',
 
   'check.title': 'Check this device',
   'check.summary': '{failed} failed · {passed} passed · {unknown} can\'t be known from here',
@@ -255,7 +256,7 @@ export const en = {
   'c.miui.do': 'Allow autostart and background activity for Chrome and CAAC in the system\'s settings.',
 
   'again.title': 'Set up again',
-  'again.text': 'If nothing above helps: ends this device\'s subscription, clears what this browser keeps of CAAC, registers anew and sends a Push test. Your conversations stay.',
+  'again.text': 'If nothing above helps, close CAAC and the browser fully and open them again. Then "Set up again" ends this device\'s subscription, clears what this browser keeps of CAAC, registers anew and sends a Push test. Your conversations stay.',
   'again.button': 'Set up again',
   'again.offline': 'The hub can\'t be reached now. Nothing was changed; try again with a connection.',
   'again.unsubscribe.running': 'Ending this device\'s subscription…',

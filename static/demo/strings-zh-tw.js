@@ -159,6 +159,7 @@ export const zhTW = {
   'home.android_2': '系統設定 ›「通知」›「Chrome」：開啟。',
   'home.android_3': 'Chrome ›「設定」›「通知」：允許 CAAC。',
   'home.android_4': '建議：Chrome 選單 ›「加到主畫面」，並從主畫面開啟 CAAC。',
+  'home.android_5': '回到這裡並點選「推播測試」。',
 
   'check.title': '檢查此裝置',
   'check.summary': '{failed} 項未通過 · {passed} 項通過 · {unknown} 項無法從這裡得知',
@@ -258,7 +259,7 @@ export const zhTW = {
   'c.miui.do': '請在系統設定中允許 Chrome 與 CAAC 自動啟動並在背景執行。',
 
   'again.title': '重新設定',
-  'again.text': '如果以上都沒有幫助：結束此裝置的訂閱、清除此瀏覽器保留的 CAAC 資料、重新註冊，並傳送一則推播測試。您的對話會保留。',
+  'again.text': '如果以上都沒有幫助，請完全關閉 CAAC 與瀏覽器再重新開啟。接著使用「重新設定」：結束此裝置的訂閱、清除此瀏覽器保留的 CAAC 資料、重新註冊，並傳送一則推播測試。您的對話會保留。',
   'again.button': '重新設定',
   'again.offline': '目前無法連上通知伺服器。沒有變更任何設定，請在連線後再試。',
   'again.unsubscribe.running': '正在結束此裝置的訂閱…',
