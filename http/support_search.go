@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,8 +14,12 @@ import (
 	"caac-hub/hub/notify"
 )
 
-// maxSearches is how many searches run at once: each may look at 2,000 messages.
-const maxSearches = 4
+// maxSearches is how many searches run at once, so that they leave room for
+// messages: each may look at 2,000. One more waits for its turn, not for long.
+const (
+	maxSearches = 2
+	searchTurn  = 2 * time.Second
+)
 
 type traceList struct {
 	Traces  []hub.Trace               `json:"traces"`
@@ -29,11 +34,13 @@ func (s *Server) listTraces(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if q.Message == "" && q.Conversation == "" {
+	if q.LooksOn() {
+		turn, cancel := context.WithTimeout(c.Request().Context(), searchTurn)
+		defer cancel()
 		select {
 		case s.searches <- struct{}{}:
 			defer func() { <-s.searches }()
-		default:
+		case <-turn.Done():
 			return &hub.Error{Kind: hub.Unavailable, Code: "busy", Message: fmt.Sprintf("%d searches are at work here right now; try again", maxSearches), RetryAfter: time.Second}
 		}
 	}

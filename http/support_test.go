@@ -155,7 +155,9 @@ func TestSearchesBeyondTheirNumberAreRefusedAndLookUpsAreNot(t *testing.T) {
 	if r := w.backend("GET", "/v1/traces?agent=mei", ""); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
-	w.must(200, "GET", "/v1/traces?message=m", "")
+	for _, query := range []string{"message=m", "conversation=c&agent=mei", "limit=1"} {
+		w.must(200, "GET", "/v1/traces?"+query, "")
+	}
 }
 
 func TestReachSaysWhoCannotBeReachedAndWhy(t *testing.T) {

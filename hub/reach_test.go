@@ -178,8 +178,10 @@ func silent(t *testing.T, nodes int) {
 		}
 		again.state("visible")
 		w.settle()
-		if a, _ := w.reach("mei"); !a.Reachable {
-			t.Errorf("a page is visible, and %+v", a)
+		for i, h := range w.hubs {
+			if r, err := h.Reach(t.Context(), hub.ReachFilter{Limit: 1}); err != nil || !r.Agents[0].Reachable || r.Agents[0].Logins[0].Presence != notify.Visible {
+				t.Errorf("a page is visible, and node %d says %+v, %v", i, r.Agents, err)
+			}
 		}
 		in := hub.SubscriptionInput{Endpoint: "https://push.test/another", KeyID: "key1"}
 		in.Keys.P256dh, in.Keys.Auth = "p", "a"

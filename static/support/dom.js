@@ -90,6 +90,9 @@ export function fill(e, children) {
   now[Math.min(at, now.length - 1)]?.focus();
 }
 
+/** What elements of lists look like. @type {WeakMap<Element, string>} */
+const shown = new WeakMap();
+
 /**
  * Shows a list and touches only what differs: what is the same stays, with the focus.
  * @template T
@@ -111,8 +114,8 @@ export function keyed(list, items, { id, as, make, update }) {
     if (e === next) next = next.nextElementSibling;
     else list.insertBefore(e, next);
     const looks = JSON.stringify(as(item));
-    if (e.dataset.looks === looks) continue;
-    e.dataset.looks = looks;
+    if (shown.get(e) === looks) continue;
+    shown.set(e, looks);
     update(e, item);
   }
 }

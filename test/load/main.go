@@ -31,6 +31,7 @@ type settings struct {
 	sockets int
 	team    int
 	rate    int
+	traces  int
 	length  time.Duration // of each measured stretch
 	verbose bool          // the server's log is shown
 }
@@ -46,6 +47,7 @@ var measures = []struct {
 	{"push", pushes},
 	{"cost", costs},
 	{"compare", compare},
+	{"support", support},
 }
 
 func names() string {
@@ -65,6 +67,7 @@ func main() {
 	only := flag.String("only", "", "comma-separated parts of: "+names())
 	flag.IntVar(&s.sockets, "sockets", 10_000, "idle sockets")
 	flag.IntVar(&s.team, "members", 1000, "agents of the team")
+	flag.IntVar(&s.traces, "traces", 10_000, "messages that support's page looks for")
 	flag.IntVar(&s.rate, "rate", 2000, "messages per second of the open loop")
 	flag.IntVar(&seconds, "seconds", 6, "length of each measured stretch; of those that compare hubs a quarter")
 	flag.StringVar(&s.profile, "profile", "", "folder for CPU profiles of the server")
