@@ -270,7 +270,7 @@ export function chats({ client, agent, open, titled }) {
       await request('POST', `/demo/conversations/${encodeURIComponent(to)}/reply`, { agent, text });
       linesChanged();
     } catch (err) {
-      drafts.set(to, text);
+      drafts.set(to, drafts.get(to) || text);
       if (to !== current) return;
       input.value ||= text;
       typed();
