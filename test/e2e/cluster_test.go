@@ -69,16 +69,6 @@ func (s *story) startCluster(nodes int) *cluster {
 		c.nodes = append(c.nodes, clusterNode{u.Host, stop})
 		c.balancer.Put(u.Host)
 	}
-	for _, n := range s.nodes {
-		s.wait(n+" to be ready", func() bool {
-			response, err := http.Get(n + "/readyz")
-			if err != nil {
-				return false
-			}
-			response.Body.Close()
-			return response.StatusCode == http.StatusOK
-		})
-	}
 	return c
 }
 

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,7 +103,7 @@ func (s *story) startOne() {
 	s.key = strings.TrimSpace(string(key))
 }
 
-// run runs a node until stop, which drains it, or the end of the test.
+// run runs a node, which is ready, until stop, which drains it, or the end of the test.
 func (s *story) run(c config.Config) (program *serve.Program, stop func()) {
 	s.t.Helper()
 	program, err := serve.New(s.t.Context(), serve.Options{
@@ -128,5 +129,13 @@ func (s *story) run(c config.Config) (program *serve.Program, stop func()) {
 		<-ended
 	}
 	s.t.Cleanup(stop)
+	s.wait(program.URL()+" to be ready", func() bool {
+		response, err := http.Get(program.URL() + "/readyz")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
 	return program, stop
 }
