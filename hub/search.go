@@ -119,10 +119,10 @@ func (h *Hub) Search(ctx context.Context, q Search) (Found, error) {
 	}
 }
 
-// leaveRoom waits as long as a part of a search took: messages come first, and a
-// search takes no more than half of a core.
+// leaveRoom waits half as long as a part of a search took: messages come first, and
+// a search takes no more than two thirds of a core.
 func leaveRoom(ctx context.Context, took time.Duration) error {
-	room := time.NewTimer(min(took, maxRoom))
+	room := time.NewTimer(min(took/2, maxRoom))
 	defer room.Stop()
 	select {
 	case <-room.C:

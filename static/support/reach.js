@@ -10,7 +10,7 @@ import { channel, decided, help, problem, reason, t } from './words.js';
 const PAGE = 100;
 const LOOKS = 10; // asked for one after the other until a page is full
 const EVERY = 15_000;
-const CALM = 2_000; // ms between two looks because something changed
+const CALM = 1_000; // ms between two looks because something changed
 
 /** @param {HTMLElement} panel */
 export function startReach(panel) {
