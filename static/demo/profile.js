@@ -8,12 +8,10 @@
 /** @import {Key} from './strings.js' */
 import { byId, el } from './common.js';
 import { look, needs, reopening, shareButton } from './platform.js';
-import { enableWords, errorWords, pushTestWords } from './results.js';
-import { DEVICE_TEST } from './strings-fixed.js';
+import { deviceTestWords, enableWords, errorWords, pushTestWords } from './results.js';
 import { ago, fixedLanguage, maybe, t } from './strings.js';
 
 const PROMPT_UNSEEN = 3_000;
-const SHOW_WITHIN = 5_000;
 const SAID_FOR = 8_000;
 const RENEWED_WITHIN = 5_000;
 const DEVICES_EVERY = 5_000;
@@ -56,19 +54,6 @@ function homeWords() {
     default:
       return [];
   }
-}
-
-/** This device raises a notification itself. @param {string} agent @returns {Promise<string>} what came of it */
-async function deviceTest(agent) {
-  if (permission() !== 'granted') return t('test.not_granted');
-  const registration = await navigator.serviceWorker.getRegistration();
-  if (!registration?.active) return t('enable.no_worker');
-  const { title, body } = DEVICE_TEST[fixedLanguage()];
-  const shown = registration.showNotification(title, {
-    body, lang: fixedLanguage(), tag: 'caac-device-test', .../** @type {object} */ ({ renotify: true }), data: { tag: 'caac-device-test', agent, navigate: location.href },
-  });
-  const late = new Promise((resolve) => setTimeout(resolve, SHOW_WITHIN, false));
-  return t((await Promise.race([shown.then(() => true, () => false), late])) ? 'test.shown' : 'test.not_shown');
 }
 
 /**
@@ -289,7 +274,7 @@ export function profile(client, app) {
       app.checkAgain();
     }
   }
-  byId('device-test').addEventListener('click', () => test('device-test', t('test.showing'), () => deviceTest(self?.agent ?? '')));
+  byId('device-test').addEventListener('click', () => test('device-test', t('test.showing'), () => client.deviceTest().then(deviceTestWords)));
   byId('push-test').addEventListener('click', () => test('push-test', t('test.sending'), async () => pushTestWords(await pushTest())));
 
   addEventListener('beforeinstallprompt', (e) => {

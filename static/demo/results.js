@@ -2,7 +2,7 @@
  * What came of things, in the agent's language.
  * @module
  */
-/** @import {PushResult, PushTestResult, StateInfo} from '../sdk/types.js' */
+/** @import {PushResult, PushTestResult, StateInfo, TestResult} from '../sdk/types.js' */
 /** @import {Key} from './strings.js' */
 import { list, maybe, seconds, t } from './strings.js';
 
@@ -50,6 +50,9 @@ export function enableWords(r) {
   if (r.side === 'hub') return r.reason && PROBLEMS[r.reason] ? `${t('enable.hub')} ${t(PROBLEMS[r.reason])}` : t('enable.hub');
   return maybe(`enable.${r.reason}`, t('enable.refused'));
 }
+
+/** @param {TestResult} r */
+export const deviceTestWords = ({ ok, reason }) => t(ok ? 'test.shown' : reason === 'not_granted' ? 'test.not_granted' : reason === 'no_worker' ? 'enable.no_worker' : 'test.not_shown');
 
 /** @param {PushTestResult} r */
 export function pushTestWords(r) {

@@ -8,14 +8,3 @@ export const FIXED = {
   ja: { image: '画像を送信しました', emoji: '絵文字を送信しました', sticker: 'スタンプを送信しました', video: '動画を送信しました', file: 'ユーザーがファイルを送信しました。' },
   th: { image: 'ส่งรูปภาพ', emoji: 'ส่งอีโมจิ', sticker: 'ส่งสติกเกอร์', video: 'ส่งวิดีโอ', file: 'ผู้ใช้ส่งไฟล์' },
 };
-
-/**
- * What the Device test's notification says, by language.
- * @type {Record<string, {title: string, body: string}>}
- */
-export const DEVICE_TEST = {
-  en: { title: 'Device test', body: 'This device can show notifications.' },
-  'zh-TW': { title: '裝置測試', body: '此裝置可以顯示通知。' },
-  ja: { title: 'デバイステスト', body: 'このデバイスは通知を表示できます。' },
-  th: { title: 'ทดสอบอุปกรณ์', body: 'อุปกรณ์นี้แสดงการแจ้งเตือนได้' },
-};

@@ -12,7 +12,7 @@ import { createApi, HubError } from './api.js';
 import { applyCounts, applyWelcome, nothingShown } from './counts.js';
 import { badgeCount, titleCount } from './indicators.js';
 import { deviceLabel, platform } from './device.js';
-import { closeWhere, notify, permission, register } from './local.js';
+import { closeWhere, notify, permission, register, within } from './local.js';
 import { checkOptions } from './options.js';
 import { watchPresence } from './presence.js';
 import * as push from './push.js';
@@ -26,6 +26,7 @@ export { HubError };
 const REFRESH_AGAIN = 5_000;
 const ROUTE_HOLDS = 60_000;
 const TURN_WITHIN = 10_000;
+const SUBSCRIBING_HOLDS = 10_000;
 const MAX_READS = 500;
 const MAX_TIMER = 24 * 3600_000;
 const SOUND = 'caac.sound';
@@ -594,15 +595,15 @@ export function connect(options) {
     /** @returns {Promise<TestResult>} */
     async deviceTest() {
       const { deviceTest } = await import('./profile.js');
-      return deviceTest(notify, registration, welcome?.agent ?? '');
+      return deviceTest(notify, registration, welcome?.agent ?? '', settings?.locale || navigator.language);
     },
     /**
-     * Waits for a subscription that is under way.
+     * Waits for a subscription that is under way, 10 s at most.
      * @returns {Promise<PushTestResult>} rejects with HubError if the hub refuses the test
      */
     async pushTest() {
       const { createPushTests } = await import('./profile.js');
-      await subscribing;
+      await within(SUBSCRIBING_HOLDS, subscribing, '').catch(() => {});
       pushTests ??= createPushTests(api);
       return pushTests.run();
     },

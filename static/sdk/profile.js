@@ -21,25 +21,38 @@ export const SAY = {
   not_kept: 'The browser has subscribed, but the hub did not take the subscription.',
 };
 
-/** @param {string} detail */
-const failed = (detail) => ({ ok: false, detail });
+/** @type {Record<string, {title: string, body: string, lang: string}>} what the Device test's notification says, by language */
+export const DEVICE_TEST = {
+  en: { title: 'Device test', body: 'This device can show notifications.', lang: 'en' },
+  zh: { title: '裝置測試', body: '此裝置可以顯示通知。', lang: 'zh-TW' },
+  ja: { title: 'デバイステスト', body: 'このデバイスは通知を表示できます。', lang: 'ja' },
+  th: { title: 'ทดสอบอุปกรณ์', body: 'อุปกรณ์นี้แสดงการแจ้งเตือนได้', lang: 'th' },
+};
+
+/**
+ * @param {'not_granted' | 'no_worker' | 'not_shown'} reason
+ * @param {string} detail
+ * @returns {TestResult}
+ */
+const failed = (reason, detail) => ({ ok: false, reason, detail });
 
 /**
  * This device raises a notification itself.
  * @param {typeof import('./local.js').notify} notify
  * @param {Promise<ServiceWorkerRegistration | null>} registration
  * @param {string} agent
+ * @param {string} locale the agent's
  * @returns {Promise<TestResult>}
  */
-export async function deviceTest(notify, registration, agent) {
-  if (Notification.permission !== 'granted') return failed('Notifications are not granted for this site on this device.');
+export async function deviceTest(notify, registration, agent, locale) {
+  if (globalThis.Notification?.permission !== 'granted') return failed('not_granted', 'Notifications are not granted for this site on this device.');
   try {
     const r = await registration;
-    if (!r) return failed('This page has no service worker to notify with.');
-    const show = { title: 'Device test', body: 'This device can show notifications.', tag: 'caac-device-test' };
-    await notify(r, show, { agent, navigate: location.href }, false);
+    if (!r) return failed('no_worker', 'This page has no service worker to notify with.');
+    const words = DEVICE_TEST[locale.slice(0, 2).toLowerCase()] ?? DEVICE_TEST.en;
+    await notify(r, { .../** @type {NonNullable<typeof words>} */ (words), tag: 'caac-device-test' }, { agent, navigate: location.href }, false);
   } catch (e) {
-    return failed(`This device could not show it: ${e instanceof Error ? e.message : e}`);
+    return failed('not_shown', `This device could not show it: ${e instanceof Error ? e.message : e}`);
   }
   return { ok: true, detail: 'Shown. If you saw nothing, look at Do Not Disturb or Focus and at the system settings of this browser.' };
 }

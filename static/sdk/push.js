@@ -41,7 +41,7 @@ function base64url(bytes) {
  * what the hub has.
  * @param {object} s
  * @param {boolean} s.granted
- * @param {boolean} s.wanted this device asked for push
+ * @param {boolean} [s.wanted] this device asked for push, or ended it; absent: neither, as far as is remembered
  * @param {boolean} s.subscribed the browser has a subscription
  * @param {boolean} s.keyFits it was made for the hub's current key
  * @param {boolean} s.endpointFits it is the one the hub has
@@ -51,7 +51,7 @@ function base64url(bytes) {
  *   remove: the hub's is dead
  */
 export function repairFor({ granted, wanted, subscribed, keyFits, endpointFits, hub, resubscribe }) {
-  if (!granted || !(wanted || hub)) return hub ? 'remove' : 'nothing';
+  if (!granted || !(wanted ?? hub)) return hub ? 'remove' : 'nothing';
   // What the hub has lost may have been refused for good: a new endpoint is certain.
   if (!subscribed || !keyFits || resubscribe || !hub) return 'subscribe';
   return endpointFits ? 'nothing' : 'put';

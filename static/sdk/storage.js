@@ -69,10 +69,10 @@ export function watchDevice(signal, changed) {
 
 /**
  * Whether this device wants push, and what the hub took last.
- * @typedef {{wanted: boolean, endpoint?: string, key?: string, at?: number}} PushMemory
+ * @typedef {{wanted?: boolean, endpoint?: string, key?: string, at?: number}} PushMemory
  * @returns {PushMemory}
  */
-export const pushMemory = () => kept(PUSH) ?? { wanted: false };
+export const pushMemory = () => kept(PUSH) ?? {};
 
 /** @param {PushMemory} m */
 export const keepPushMemory = (m) => keep(PUSH, m);

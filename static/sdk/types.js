@@ -91,7 +91,7 @@
  * @typedef {{device: string, code: string, label: string, platform?: string, place?: string, since: string, seen: string,
  *   presence: string, viewing?: string, sockets: number, settings: DeviceSettings, current?: boolean}} Login
  */
-/** @typedef {{ok: boolean, detail: string}} TestResult */
+/** @typedef {{ok: boolean, reason?: 'not_granted' | 'no_worker' | 'not_shown', detail: string}} TestResult reason: why not; detail: in English */
 /**
  * What became of a Push test. `silenced` are the reasons for which a real message
  * would not ring here now.

@@ -74,7 +74,7 @@ export function connect(options: Options): {
     /** @returns {Promise<TestResult>} */
     deviceTest(): Promise<TestResult>;
     /**
-     * Waits for a subscription that is under way.
+     * Waits for a subscription that is under way, 10 s at most.
      * @returns {Promise<PushTestResult>} rejects with HubError if the hub refuses the test
      */
     pushTest(): Promise<PushTestResult>;

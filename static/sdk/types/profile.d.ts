@@ -3,9 +3,10 @@
  * @param {typeof import('./local.js').notify} notify
  * @param {Promise<ServiceWorkerRegistration | null>} registration
  * @param {string} agent
+ * @param {string} locale the agent's
  * @returns {Promise<TestResult>}
  */
-export function deviceTest(notify: typeof import("./local.js").notify, registration: Promise<ServiceWorkerRegistration | null>, agent: string): Promise<TestResult>;
+export function deviceTest(notify: typeof import("./local.js").notify, registration: Promise<ServiceWorkerRegistration | null>, agent: string, locale: string): Promise<TestResult>;
 /**
  * What the states of a test add up to, in words.
  * @param {TestFrame[]} frames
@@ -27,6 +28,12 @@ export function createPushTests(api: Api): {
 };
 /** @type {Record<string, string>} why there is no push, in English, by the reason of a PushResult */
 export const SAY: Record<string, string>;
+/** @type {Record<string, {title: string, body: string, lang: string}>} what the Device test's notification says, by language */
+export const DEVICE_TEST: Record<string, {
+    title: string;
+    body: string;
+    lang: string;
+}>;
 import type { TestResult } from './types.js';
 import type { TestFrame } from './types.js';
 import type { PushTestResult } from './types.js';

@@ -9,7 +9,7 @@ export function sameKey(key: ArrayBuffer | null | undefined, publicKey: string):
  * what the hub has.
  * @param {object} s
  * @param {boolean} s.granted
- * @param {boolean} s.wanted this device asked for push
+ * @param {boolean} [s.wanted] this device asked for push, or ended it; absent: neither, as far as is remembered
  * @param {boolean} s.subscribed the browser has a subscription
  * @param {boolean} s.keyFits it was made for the hub's current key
  * @param {boolean} s.endpointFits it is the one the hub has
@@ -20,7 +20,7 @@ export function sameKey(key: ArrayBuffer | null | undefined, publicKey: string):
  */
 export function repairFor({ granted, wanted, subscribed, keyFits, endpointFits, hub, resubscribe }: {
     granted: boolean;
-    wanted: boolean;
+    wanted?: boolean | undefined;
     subscribed: boolean;
     keyFits: boolean;
     endpointFits: boolean;

@@ -39,7 +39,7 @@ export function wasShown(id: string): Promise<boolean>;
  * Whether this device wants push, and what the hub took last.
  */
 export type PushMemory = {
-    wanted: boolean;
+    wanted?: boolean;
     endpoint?: string;
     key?: string;
     at?: number;

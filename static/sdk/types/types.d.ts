@@ -185,8 +185,12 @@ export type Login = {
     settings: DeviceSettings;
     current?: boolean;
 };
+/**
+ * reason: why not; detail: in English
+ */
 export type TestResult = {
     ok: boolean;
+    reason?: "not_granted" | "no_worker" | "not_shown";
     detail: string;
 };
 /**
