@@ -49,7 +49,7 @@ func (s *socket) toldKey(id string) {
 // reports whether that was news of their settings.
 func (s *socket) toldOf(a notify.Agent, d notify.Device) (news bool) {
 	hash := fnv.New64a()
-	hash.Write(encode(s.hub.settingsOf(a, d)))
+	hash.Write(encode(s.settingsOf(a, d)))
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	w := &s.out.shown
@@ -59,6 +59,19 @@ func (s *socket) toldOf(a notify.Agent, d notify.Device) (news bool) {
 	news = w.settings != hash.Sum64()
 	w.agent, w.device, w.onDuty, w.settings = a.Rev, d.Rev, a.OnDuty, hash.Sum64()
 	return news
+}
+
+// settingsOf asks a page that was told of another VAPID key for no new
+// subscription: it would make it for that key, and be asked again.
+func (s *socket) settingsOf(a notify.Agent, d notify.Device) wire.Settings {
+	set := s.hub.settingsOf(a, d)
+	current, _ := s.hub.push.Key()
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if s.out.shown.key != current {
+		set.Device.Resubscribe = false
+	}
+	return set
 }
 
 // checkLoop compares what pages were told with the store, and tells them the
@@ -163,8 +176,8 @@ func (h *Hub) tellKey(ctx context.Context, ss []*socket) {
 		if n++; n > keysAtOnce || ctx.Err() != nil {
 			return
 		}
-		err := s.renew(ctx)
-		if err != nil && !errors.Is(err, notify.ErrNotFound) {
+		if err := s.renew(ctx); err != nil && !errors.Is(err, notify.ErrNotFound) {
+			s.toldKey(was)
 			return // the store is away: pages stay, and are told once it is back
 		}
 	}
@@ -173,6 +186,10 @@ func (h *Hub) tellKey(ctx context.Context, ss []*socket) {
 // renew tells a page of the VAPID key, and of its settings even if they are no
 // news: what they say of the subscription is now judged by another key.
 func (s *socket) renew(ctx context.Context) error {
+	if err := s.welcome(ctx, 0, ""); err != nil {
+		return err
+	}
+	// Read after what the welcome was, so that they are not older.
 	a, err := s.hub.dir.agent(ctx, s.agent)
 	if err != nil {
 		return err
@@ -181,9 +198,6 @@ func (s *socket) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.welcome(ctx, 0, ""); err != nil {
-		return err
-	}
-	s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: s.hub.settingsOf(a, d)}))
+	s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: s.settingsOf(a, d)}))
 	return nil
 }

@@ -355,7 +355,7 @@ func (h *Hub) tellAgentSettings(ctx context.Context, a notify.Agent) {
 // showSettings sends the page the settings as they are, if they are news to it.
 func (s *socket) showSettings(a notify.Agent, d notify.Device) {
 	if s.toldOf(a, d) {
-		s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: s.hub.settingsOf(a, d)}))
+		s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: s.settingsOf(a, d)}))
 	}
 }
 

@@ -85,6 +85,54 @@ func TestManyPagesAreToldOfANewKeyAFewAtATime(t *testing.T) {
 	})
 }
 
+func TestPageThatWaitsToBeToldOfANewKeyIsNotAskedToSubscribe(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		var all []*page
+		for i := range 25 {
+			id := fmt.Sprintf("a%d", i)
+			w.agent(id)
+			all = append(all, w.open(id, "hidden").subscribe())
+		}
+		w.wait(5 * time.Second)
+		for _, p := range all {
+			p.took(wire.TypeWelcome)
+			p.took(wire.TypeSettings)
+		}
+		asked := func(p *page) []any {
+			var all []any
+			for _, f := range p.took(wire.TypeSettings) {
+				all = append(all, f["settings"].(map[string]any)["device"].(map[string]any)["resubscribe"])
+			}
+			return all
+		}
+		w.push.rotate("key2")
+		w.wait(1500 * time.Millisecond)
+		var wait []*page
+		for _, p := range all {
+			if len(p.took(wire.TypeWelcome)) == 0 {
+				wait = append(wait, p)
+			}
+		}
+		if len(wait) != 5 {
+			t.Fatalf("%d pages wait, want 5", len(wait))
+		}
+		off := false
+		if _, err := w.hub.SetDevice(t.Context(), wait[0].agent, wait[0].device, hub.DeviceInput{On: &off}); err != nil {
+			t.Fatal(err)
+		}
+		w.wait(100 * time.Millisecond)
+		if got := asked(wait[0]); len(got) != 1 || got[0] != nil {
+			t.Errorf("settings before it is told: resubscribe %v", got)
+		}
+		w.wait(2 * time.Second)
+		for _, p := range wait {
+			if got := asked(p); len(p.took(wire.TypeWelcome)) != 1 || len(got) == 0 || got[len(got)-1] != true {
+				t.Errorf("settings once it is told: resubscribe %v", got)
+			}
+		}
+	})
+}
+
 func TestClosedPageIsServedWithTheOldKeyAndMayReplaceItsSubscription(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		w.agent("mei")
