@@ -145,7 +145,7 @@ func (t *tokens) Authenticate(ctx context.Context, token string) (hub.Claims, er
 		case errors.Is(err, jwt.ErrTokenMalformed):
 			why = "this is not a JWT"
 		case errors.Is(err, jwt.ErrTokenExpired):
-			code, why = "token_expired", "the token has expired"
+			code, why = hub.TokenExpired, "the token has expired"
 		case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 			why = "the token is not valid yet"
 		case errors.Is(err, jwt.ErrTokenInvalidIssuer):

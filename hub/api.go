@@ -169,10 +169,13 @@ type Claims struct {
 }
 
 // Authenticator judges agent tokens. A token that is not good answers an
-// *Error of kind Unauthorized.
+// *Error of kind Unauthorized, one that has ended with the code TokenExpired.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (Claims, error)
 }
+
+// TokenExpired is the code of a token that was good once.
+const TokenExpired = "token_expired"
 
 // ItemAnswer is the answer to one item of a bulk upsert.
 type ItemAnswer struct {

@@ -71,6 +71,7 @@ func TestFirstFrameMustBeAGoodHello(t *testing.T) {
 		"another frame":          {wire.Client{Type: wire.TypeRefresh}, wire.CloseBadFrame},
 		"no token":               {hello(""), wire.CloseBadToken},
 		"a bad token":            {hello("bad"), wire.CloseBadToken},
+		"a token that has ended": {hello("expires:-1s:mei"), wire.CloseTokenEnded},
 		"an unknown agent":       {hello("nobody"), wire.CloseBadToken},
 		"an unknown field":       {map[string]any{"type": "hello", "token": "mei", "colour": "red"}, wire.CloseBadFrame},
 		"no JSON object":         {"hello", wire.CloseBadFrame},
@@ -151,8 +152,8 @@ func TestTokenEndClosesTheSocketUnlessRefreshed(t *testing.T) {
 	})
 }
 
-func TestTokenOfAnotherAgentEndsTheSocket(t *testing.T) {
-	for token, code := range map[string]int{"ken": wire.CloseForeign, "bad": wire.CloseBadToken} {
+func TestTokenThatIsNotGoodEndsTheSocket(t *testing.T) {
+	for token, code := range map[string]int{"ken": wire.CloseForeign, "bad": wire.CloseBadToken, "expires:-1s:mei": wire.CloseTokenEnded} {
 		run(t, func(t *testing.T, w *world) {
 			w.agent("mei", "ken")
 			mei := w.open("mei", "active")

@@ -107,7 +107,7 @@ func (s *socket) greet() bool {
 	}
 	claims, err := h.auth.Authenticate(ctx, f.Token)
 	if err != nil {
-		s.refuse(wire.CloseBadToken, clip(AsError(err).Message))
+		s.refuse(tokenCode(err), clip(AsError(err).Message))
 		h.metrics.refused("token")
 		return false
 	}
@@ -145,6 +145,15 @@ func closeCodeFor(err error) int {
 		return wire.CloseUnavailable
 	case TooMany:
 		return wire.CloseTooManyTabs
+	}
+	return wire.CloseBadToken
+}
+
+// tokenCode is the close code for a token that is not good: a page that was asleep
+// may only have an old one.
+func tokenCode(err error) int {
+	if AsError(err).Code == TokenExpired {
+		return wire.CloseTokenEnded
 	}
 	return wire.CloseBadToken
 }
@@ -346,7 +355,7 @@ func (s *socket) handle(f *wire.Client) error {
 			claims, err := h.auth.Authenticate(ctx, f.Token)
 			switch {
 			case err != nil:
-				s.end(wire.CloseBadToken, clip(AsError(err).Message))
+				s.end(tokenCode(err), clip(AsError(err).Message))
 				return nil
 			case claims.Agent != s.agent:
 				s.end(wire.CloseForeign, "the token names another agent")
