@@ -139,6 +139,7 @@ func (h *Hub) Traces(ctx context.Context, f notify.TraceFilter, text bool) ([]Tr
 }
 
 func (h *Hub) traceOf(ctx context.Context, m notify.Message, text bool) (Trace, error) {
+	m.Hash = ""
 	if !text {
 		m.Text, m.Thumbnail = "", ""
 	}

@@ -138,7 +138,7 @@ type Message struct {
 	Text         string     `json:"text,omitempty"`      // erased after the last end
 	Thumbnail    string     `json:"thumbnail,omitempty"` // https URL; erased with the text
 	Contact      string     `json:"contact,omitempty"`   // the contact's name when it was accepted
-	Hash         string     `json:"hash"`                // of the content as posted, for the dedupe answer
+	Hash         string     `json:"hash,omitempty"`      // of the content as posted, for the dedupe answer; shown to nobody: a short text can be guessed by it
 	Sent         time.Time  `json:"sent"`                // by the contact, as the backend says
 	Accepted     time.Time  `json:"accepted"`
 	Assignment   Assignment `json:"assignment"` // in force when it was accepted
