@@ -21,8 +21,7 @@ type SupportRole struct{ Claim, Role string }
 
 // pass is what who asks may see.
 type pass struct {
-	text    bool      // the messages' text
-	expires time.Time // zero: never
+	text bool // the messages' text
 }
 
 const passKey = "pass"
@@ -30,7 +29,13 @@ const passKey = "pass"
 // supporter lets support in: by an API key, or by an agent token with support's role.
 func (s *Server) supporter(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		p, err := s.supportPass(c.Request())
+		r := c.Request()
+		if !strings.HasPrefix(bearer(r), keyPrefix) {
+			if wait := s.addresses.wait(s.remote(r), time.Now()); wait > 0 {
+				return &hub.Error{Kind: hub.TooMany, Code: "too_many_requests", Message: "too many requests from this address", RetryAfter: wait}
+			}
+		}
+		p, err := s.supportPass(r)
 		if err != nil {
 			return err
 		}
@@ -48,9 +53,6 @@ func (s *Server) supportPass(r *http.Request) (pass, error) {
 		_, err := s.keys.Verify(r.Context(), token)
 		return pass{text: true}, err
 	}
-	if wait := s.addresses.wait(s.remote(r), time.Now()); wait > 0 {
-		return pass{}, &hub.Error{Kind: hub.TooMany, Code: "too_many_requests", Message: "too many requests from this address", RetryAfter: wait}
-	}
 	claims, err := s.auth.Authenticate(r.Context(), token)
 	if err != nil {
 		return pass{}, err
@@ -58,7 +60,7 @@ func (s *Server) supportPass(r *http.Request) (pass, error) {
 	if !claims.Support {
 		return pass{}, &hub.Error{Kind: hub.Forbidden, Code: "not_support", Message: "this token lacks the role of support; an API key or a token with it may do this"}
 	}
-	return pass{text: s.supportText, expires: claims.Expires}, nil
+	return pass{text: s.supportText}, nil
 }
 
 // textFor reports whether text is asked for, and refuses it to who may not see it.

@@ -90,7 +90,7 @@ func TestMessageTextIsForAPIKeysAndForSupportOnlyWhereConfigured(t *testing.T) {
 		w.must(202, "POST", "/v1/messages", `{"id":"m","kind":"text","text":"a secret","conversation":{"id":"c","assignment":{"agent":"mei"}}}`)
 		support := "Bearer " + w.roleToken(jwt.MapClaims{"roles": "support"})
 		for _, path := range []string{"/v1/traces?", "/v1/traces/c/m?"} {
-			if r := w.ask("GET", path, "", "Authorization", support); r.StatusCode != 200 || strings.Contains(string(r.body), "a secret") {
+			if r := w.ask("GET", path, "", "Authorization", support); r.StatusCode != 200 || strings.Contains(string(r.body), "a secret") || strings.Contains(string(r.body), `"hash"`) {
 				t.Errorf("unasked, allowed %v: %s %d %s", allowed, path, r.StatusCode, r.body)
 			}
 			r := w.ask("GET", path+"text=true", "", "Authorization", support)
@@ -350,6 +350,27 @@ func TestChangesAreStreamedByNameUntilTheKeyIsRevoked(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+func TestStreamTakesNothingOfWhatItsAddressMayAskFor(t *testing.T) {
+	w := newWorld(t, supports(t), func(o *Options) { o.Limits.Requests = 0.5 })
+	w.people()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	support := w.roleToken(jwt.MapClaims{"roles": "support"})
+	resp, lines := w.changes(ctx, support)
+	if resp.StatusCode != 200 || !lines.Scan() {
+		t.Fatal(resp.Status)
+	}
+	for w.ask("GET", "/v1/traces?limit=1", "", "Authorization", "Bearer "+support).StatusCode == 200 {
+	}
+	w.must(202, "POST", "/v1/messages", `{"id":"m","kind":"text","text":"x","conversation":{"id":"c"}}`)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), `"message":"m"`) {
+			return
+		}
+	}
+	t.Error("the stream ended with its address's share")
 }
 
 func TestStreamsAreBoundedInNumber(t *testing.T) {
