@@ -84,7 +84,7 @@ func (h *Hub) Reach(ctx context.Context, f ReachFilter) (Reach, error) {
 	var named map[string]bool
 	if f.Agent != "" {
 		var err error
-		if named, err = h.agentsNamed(ctx, f.Agent); err != nil || len(named) == 0 {
+		if named, err = h.agentsNamed(ctx, f.Agent); err != nil {
 			return out, err
 		}
 	}

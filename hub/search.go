@@ -18,7 +18,8 @@ const (
 	searchChunk    = 200
 	maxRoom        = 100 * time.Millisecond
 	maxChunk       = 500
-	searchNamed    = 2000 // devices and agents that are told by name
+	searchNamed    = 2000   // devices and agents that are told by name
+	searchTold     = 20_000 // deliveries in one answer
 )
 
 // Search selects traces, newest first. Empty members select all.
@@ -28,7 +29,7 @@ type Search struct {
 	// A delivery must have all of Agent, Device and Reason.
 	Agent  string        // an agent's id, or what is part of a name
 	Device string        // a device's id, or its code with or without the hyphen
-	Reason notify.Reason // of the decision, of the one before it, or of the end
+	Reason notify.Reason // of the decision or of the one before it, its detail, of the end, or of what made it decide once more
 
 	Team          string // the message was assigned to
 	ReachedNobody bool
@@ -61,9 +62,10 @@ type DeviceName struct {
 	Platform string `json:"platform,omitempty"`
 }
 
-// Search finds traces. It looks at no more than 2,000 messages and for no longer
-// than 3 s, and says how far it came. Messages accepted at the same time are
-// answered together, even where they are more than wanted.
+// Search finds traces. It looks at no more than 2,000 messages, for no longer than
+// 3 s and until it found 20,000 deliveries, and says how far it came. Messages
+// accepted at the same time are answered together, even where they are more than
+// wanted.
 func (h *Hub) Search(ctx context.Context, q Search) (Found, error) {
 	out := Found{Traces: []Trace{}}
 	var agents map[string]bool
@@ -73,7 +75,7 @@ func (h *Hub) Search(ctx context.Context, q Search) (Found, error) {
 			return out, err
 		}
 	}
-	device := deviceMatcher(q.Device)
+	device, told := deviceMatcher(q.Device), 0
 	f, end := q.TraceFilter, time.Now().Add(searchTime)
 	f.Limit = searchChunk
 	for {
@@ -93,7 +95,7 @@ func (h *Hub) Search(ctx context.Context, q Search) (Found, error) {
 		for i := range ms {
 			m := &ms[i]
 			edge := out.Looked > 0 && !m.Accepted.Equal(f.Before)
-			if edge && (len(out.Traces) >= q.Limit || out.Looked >= searchMessages || time.Now().After(end)) {
+			if edge && (len(out.Traces) >= q.Limit || out.Looked >= searchMessages || told >= searchTold || time.Now().After(end)) {
 				out.Before = f.Before
 				return h.named(ctx, q, out)
 			}
@@ -108,6 +110,7 @@ func (h *Hub) Search(ctx context.Context, q Search) (Found, error) {
 			}
 			if q.selects(&t, agents, device) {
 				out.Traces = append(out.Traces, t)
+				told += len(t.Deliveries)
 			}
 		}
 		if !more {
@@ -152,8 +155,17 @@ func (q *Search) selects(t *Trace, agents map[string]bool, device func(id string
 	}
 	return slices.ContainsFunc(t.Deliveries, func(d notify.Delivery) bool {
 		return (q.Agent == "" || agents[d.Agent]) && device(d.Device) &&
-			(q.Reason == "" || d.Reason == q.Reason || d.EndReason == q.Reason || d.First != nil && d.First.Reason == q.Reason)
+			(q.Reason == "" || hasReason(&d, q.Reason))
 	})
+}
+
+// hasReason reports whether a delivery is what it is for this reason, among others.
+func hasReason(d *notify.Delivery, r notify.Reason) bool {
+	of := func(x *notify.Decision) bool { return x.Reason == r || x.Detail == r }
+	return of(&d.Decision) || d.EndReason == r || d.First != nil && of(d.First) ||
+		slices.ContainsFunc(d.Events, func(e notify.Event) bool {
+			return e.Kind == notify.EventRedecided && e.Detail == string(r)
+		})
 }
 
 // agentsNamed answers the agents that are meant: the one of this id; where there is

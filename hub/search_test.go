@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,57 @@ func TestSearchLooksAtABoundedNumberOfMessagesAndSaysWhereToGoOn(t *testing.T) {
 		}
 		if len(seen) != all {
 			t.Errorf("paging showed %d of %d", len(seen), all)
+		}
+	})
+}
+
+func TestSearchFindsWhatAPageDidNotRenew(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		w.agent("mei")
+		w.open("mei", "active").subscribe()
+		w.wait(50 * time.Second) // past the lease, which it does not renew
+		m := w.messageIn("c1", "one", hub.AssignmentInput{Agent: "mei"})
+		w.wait(5 * time.Second)
+		for reason, want := range map[notify.Reason]int{notify.LeaseExpired: 1, notify.PageHidden: 1, notify.NodeLost: 0} {
+			q := hub.Search{Reason: reason}
+			q.Limit = 10
+			if got, err := w.hub.Search(t.Context(), q); err != nil || len(got.Traces) != want {
+				t.Errorf("%s: %+v, %v; want %d; it is %+v", reason, got.Traces, err, want, w.trace(m))
+			}
+		}
+	})
+}
+
+func TestSearchAnswersABoundedNumberOfDeliveriesAndSaysWhereToGoOn(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		const members, all = 1000, 22
+		agents, ids := make([]hub.AgentInput, members), make([]string, members)
+		on := true
+		for i := range agents {
+			ids[i] = fmt.Sprintf("a%04d", i)
+			agents[i] = hub.AgentInput{ID: ids[i], OnDuty: &on}
+		}
+		for part := range slices.Chunk(agents, 500) {
+			for _, a := range w.hub.PutAgents(t.Context(), part) {
+				if a.Err != nil {
+					t.Fatal(a.Err)
+				}
+			}
+		}
+		w.team("all", ids...)
+		for i := range all {
+			w.messageIn(fmt.Sprint("c", i), "x", hub.AssignmentInput{Team: "all"})
+			w.wait(time.Second)
+		}
+		q := hub.Search{}
+		q.Limit = 500
+		got, err := w.hub.Search(t.Context(), q)
+		if err != nil || len(got.Traces) != 20 || got.Before.IsZero() {
+			t.Fatalf("%d traces, older than %v; %v", len(got.Traces), got.Before, err)
+		}
+		q.Before = got.Before
+		if got, err = w.hub.Search(t.Context(), q); err != nil || len(got.Traces) != all-20 || !got.Before.IsZero() {
+			t.Errorf("then %d traces, older than %v; %v", len(got.Traces), got.Before, err)
 		}
 	})
 }
