@@ -8,6 +8,8 @@
   const MAX_BADGES = 8;
   const STORAGE_WITHIN = 1_000;
   const ANSWER_WITHIN = 300;
+  // The network that brought a push may be changing, or the hub be starting.
+  const RECEIPT_TRIES = [0, 1_000, 5_000];
 
   /**
    * @typedef {{agent: string, total: number, version: number}} Badge
@@ -260,13 +262,12 @@
         keepalive: true,
         credentials: 'omit',
       });
-    try {
-      await post(data.receipts);
-    } catch (e) {
-      // The hub may be known here by another name than its public one.
-      const hub = await read('hub');
-      if (!hub?.url) throw e;
-      await post(new URL('v1/receipts', hub.url));
+    // The hub may be known here by another name than its public one.
+    const byOtherName = async () => post(new URL('v1/receipts', (await read('hub')).url));
+    for (const pause of RECEIPT_TRIES) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      const response = await post(data.receipts).catch(byOtherName).catch(() => null);
+      if (response && response.status < 500) return;
     }
   }
 
@@ -297,7 +298,7 @@
       await update('shown', (ids) => list(ids).filter((id) => id !== caac.id).concat(caac.id).slice(-MAX_SHOWN));
     }
     const receipt = displayed
-      ? postReceipt({ receipts: caac.receipts, receipt: receiptOf(caac) }, 'displayed').catch(() => {})
+      ? postReceipt({ receipts: caac.receipts, receipt: receiptOf(caac) }, 'displayed')
       : Promise.resolve();
     await settle(
       closeTags(list(caac.close).filter((tag) => tag !== note.tag)),

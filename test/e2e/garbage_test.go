@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func TestWorkerShowsOneNotificationForAnyGarbage(t *testing.T) {
 	})
 }
 
-func TestNoPushWaitsForAnothersReceipt(t *testing.T) {
+func TestReceiptsHoldUpNoPushAndAreTriedAgain(t *testing.T) {
 	inBothBrowsers(t, func(s *story, b *browser.Browser) {
 		asked := make(chan struct{}, 8)
 		end := make(chan struct{})
@@ -118,9 +119,12 @@ func TestNoPushWaitsForAnothersReceipt(t *testing.T) {
 		mei := s.open(b, "mei")
 		mei.grant()
 		sender, sub := s.sender(), mei.subscription()
-		for i, title := range []string{"first", "second"} {
+		push := func(title, receipts string) {
 			s.push(sender, sub, fmt.Sprintf(`{"notification":{"title":%q,"tag":%[1]q,"navigate":%q,"data":{"id":%[1]q,"kind":"message","agent":"mei","device":"d",
-				"generation":1,"badges":[],"receipt":"x","receipts":%[3]q}}}`, title, s.caac+"/", silent.URL+"/v1/receipts"))
+				"generation":1,"badges":[],"receipt":"x","receipts":%[3]q}}}`, title, s.caac+"/", receipts+"/v1/receipts"))
+		}
+		for i, title := range []string{"first", "second"} {
+			push(title, silent.URL)
 			s.Desktop.Wait(s.t, "the "+title+" notification while no receipt is answered", func([]desktop.Notification) bool {
 				return len(s.Desktop.History()) > i
 			})
@@ -129,6 +133,26 @@ func TestNoPushWaitsForAnothersReceipt(t *testing.T) {
 			case <-time.After(patience):
 				s.t.Fatalf("no receipt of the %s notification was posted", title)
 			}
+		}
+		taken := make(chan struct{}, 8)
+		var posts atomic.Int32
+		starting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			w.Header().Set("Access-Control-Allow-Headers", "*")
+			switch {
+			case r.Method == http.MethodOptions:
+			case posts.Add(1) == 1:
+				w.WriteHeader(http.StatusServiceUnavailable)
+			default:
+				taken <- struct{}{}
+			}
+		}))
+		s.t.Cleanup(func() { starting.CloseClientConnections(); starting.Close() })
+		push("third", starting.URL)
+		select {
+		case <-taken:
+		case <-time.After(patience):
+			s.t.Fatalf("the receipt was posted %d times, never to be taken", posts.Load())
 		}
 	})
 }
