@@ -263,8 +263,33 @@ func TestCodesCannotBeTriedAtWill(t *testing.T) {
 	for range 5 {
 		w.enter("wrong")
 	}
-	if r := w.enter("abcd-efgh"); r.StatusCode != 429 || r.Header.Get("Retry-After") == "" {
-		t.Errorf("%d", r.StatusCode)
+	if r := w.enter("abcd-efgh"); r.StatusCode != 429 || r.Header.Get("Retry-After") == "" || r.Header.Get("Set-Cookie") != "" || !strings.Contains(string(r.body), "Too many codes") {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+}
+
+func TestCodeLeadsToThePageThatWasAskedFor(t *testing.T) {
+	w := newDemo(t)
+	for to, want := range map[string]string{
+		"/agent/":                                "/agent/",
+		"/agent/mei?conversation=%22c1%22&view=": "/agent/mei?conversation=%22c1%22&view=",
+		"/support":                               "/support",
+		"":                                       "/",
+		"/demo/state":                            "/",
+		"//evil.test/agent/":                     "/",
+		"https://evil.test/agent/":               "/",
+		"/\\evil.test/agent/":                    "/",
+		"/agent/..//evil.test":                   "/evil.test",
+	} {
+		r := w.ask("POST", "/demo/code", url.Values{"code": {"abcd-efgh"}, "to": {to}}.Encode(), "Host", "tunnel.test", "Content-Type", "application/x-www-form-urlencoded")
+		if got := r.Header.Get("Location"); r.StatusCode != 303 || got != want {
+			t.Errorf("%q leads to %q, %d; want %q", to, got, r.StatusCode, want)
+		}
+		w = newDemo(t)
+	}
+	r := w.ask("GET", `/agent/"><i>?a="b"&c=1`, "", "Host", "tunnel.test")
+	if body := string(r.body); r.StatusCode != 401 || strings.Contains(body, "<i>") || !strings.Contains(body, `name="to" value="/agent/`) {
+		t.Errorf("%d %s", r.StatusCode, body)
 	}
 }
 

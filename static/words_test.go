@@ -147,7 +147,7 @@ func TestAppHasWordsForWhatTheHubAndTheSDKSay(t *testing.T) {
 // worker or whoever calls without the SDK can meet.
 var notForAgents = []string{
 	"already_scheduled", "bad_api_key", "bad_receipt", "batch_too_large", "malformed_json", "message_conflict", "method_not_allowed", "no_api_key",
-	"no_subprotocol", "no_such_route", "no_text", "not_support", "nothing_to_replace", "too_many_codes", "unknown_dead_work",
+	"no_subprotocol", "no_such_route", "no_text", "not_support", "nothing_to_replace", "unknown_dead_work",
 	"unknown_message", "unknown_parameter", "unknown_team", "unsupported_media_type", "upgrade_required", "wrong_type",
 }
 

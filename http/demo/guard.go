@@ -5,11 +5,12 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"html"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
-	"time"
 
 	"caac-hub/http/problem"
 	"caac-hub/hub"
@@ -114,7 +115,7 @@ const codePage = `<!doctype html>
 <img src="/demo/icon.svg" alt="" width="72" height="72">
 <h1>CAAC demo</h1>
 <p>{{note}}</p>
-<form method="post" action="/demo/code">
+<form method="post" action="/demo/code"><input type="hidden" name="to" value="{{to}}">
 <label>Code <input type="text" name="code" autocomplete="one-time-code" autocapitalize="none" autofocus required></label>
 <button class="main">Enter</button>
 </form>
@@ -126,35 +127,42 @@ func (d *Demo) askCode(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, &hub.Error{Kind: hub.Unauthorized, Code: "no_code", Message: "open the demo's first page and enter the code that the terminal shows"})
 		return
 	}
-	d.codeForm(w, http.StatusUnauthorized, "The code stands in the terminal the demo was started in.")
+	d.codeForm(w, http.StatusUnauthorized, r.URL.RequestURI(), "The code stands in the terminal the demo was started in.")
 }
 
-func (d *Demo) codeForm(w http.ResponseWriter, status int, note string) {
+// codeForm asks for the code; to is the page it leads to.
+func (d *Demo) codeForm(w http.ResponseWriter, status int, to, note string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
-	w.Write([]byte(strings.Replace(codePage, "{{note}}", note, 1)))
+	strings.NewReplacer("{{to}}", html.EscapeString(to), "{{note}}", note).WriteString(w, codePage)
 }
 
-// enter takes the code from the form.
+// enter takes the code from the form and leads to the page that was asked for: an
+// app on the home screen is to open as itself.
 func (d *Demo) enter(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
+	to := r.PostFormValue("to")
+	if u, err := url.Parse(to); err != nil || u.Scheme != "" || u.Host != "" || !isPage(u.Path) {
+		to = "/"
+	}
 	if !d.codes.Allow() {
-		d.fail(w, r, &hub.Error{Kind: hub.TooMany, Code: "too_many_codes", Message: "too many codes were tried; wait a little", RetryAfter: 2 * time.Second})
+		w.Header().Set("Retry-After", "2")
+		d.codeForm(w, http.StatusTooManyRequests, to, "Too many codes were tried. Wait a little, then try again.")
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, 1<<10)
 	code := strings.ToUpper(strings.TrimSpace(r.PostFormValue("code")))
 	if d.Code == "" || subtle.ConstantTimeCompare([]byte(code), []byte(strings.ToUpper(d.Code))) != 1 {
-		d.codeForm(w, http.StatusForbidden, "That is not the code. It stands in the terminal the demo was started in.")
+		d.codeForm(w, http.StatusForbidden, to, "That is not the code. It stands in the terminal the demo was started in.")
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: d.proof(), Path: "/", MaxAge: 7 * 24 * 3600,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: d.public.Scheme == "https",
 	})
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 func (d *Demo) fail(w http.ResponseWriter, r *http.Request, err error) {
