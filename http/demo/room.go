@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxConversations = 50  // the room remembers
+	maxConversations = 200 // the room remembers
 	maxLines         = 200 // of each
 	maxComing        = 200 // scheduled messages
 	replayed         = 20  // traces, to a stage that comes

@@ -193,8 +193,6 @@ func (d *Demo) send(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		d.room.came(m.ID)
-	}
-	if err != nil {
 		d.fail(w, r, err)
 		return
 	}
