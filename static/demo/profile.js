@@ -56,6 +56,15 @@ function homeWords() {
   }
 }
 
+/** This browser's subscription as the hub names it: SHA-256 of its endpoint. */
+async function subscriptionHash() {
+  const registration = await navigator.serviceWorker.getRegistration();
+  const subscription = await registration?.pushManager.getSubscription();
+  if (!subscription) return undefined;
+  const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(subscription.endpoint));
+  return [...new Uint8Array(hash)].map((b) => b.toString(16).padStart(2, '0')).join('');
+}
+
 /**
  * @param {Client} client
  * @param {{checkAgain: () => void, open: () => void}} app
@@ -260,15 +269,15 @@ export function profile(client, app) {
   }
 
   async function pushTest() {
-    const of = settings?.device.endpoint;
-    tested = { of, at: Date.now() };
+    tested = { of: settings?.device.endpoint, at: Date.now() };
     app.checkAgain();
     try {
       const result = await client.pushTest();
-      tested = { of, at: Date.now(), result };
+      // The hub may not yet have told of the subscription it went to.
+      tested = { of: await subscriptionHash(), at: Date.now(), result };
       return result;
     } catch (error) {
-      tested = { of, at: Date.now(), error };
+      tested = { of: settings?.device.endpoint, at: Date.now(), error };
       throw error;
     } finally {
       app.checkAgain();
@@ -295,7 +304,6 @@ export function profile(client, app) {
 
   /** @param {Login} d */
   function deviceRow(d) {
-    const s = d.settings;
     const label = deviceLabel(d.label) || d.code;
     const forget = el('button', { type: 'button', ariaLabel: t('profile.forget_label', { device: `${label} ${d.code}` }) }, t('profile.forget'));
     forget.addEventListener('click', async () => {
