@@ -5,7 +5,7 @@
 /** @import {Client} from '../sdk/index.js' */
 /** @import {Counts} from '../sdk/types.js' */
 /** @import {Conversation, DemoState, Line} from './common.js' */
-import { arrange, byId, el, request, soon } from './common.js';
+import { arrange, byId, el, request, soon, Unreachable } from './common.js';
 import { errorWords } from './results.js';
 import { fixedLanguage, kindWords, language, t } from './strings.js';
 
@@ -13,6 +13,8 @@ import { fixedLanguage, kindWords, language, t } from './strings.js';
 
 /** Lines of one side closer together than this stand as one run with one time. */
 const RUN = 3 * 60_000;
+/** After what the hub could not tell, in ms. */
+const ASK_AGAIN = 2_000;
 /** How near to its end, in px, a transcript counts as followed. */
 const NEAR = 80;
 
@@ -219,21 +221,39 @@ export function chats({ client, agent, open, titled }) {
   addEventListener('focus', markRead);
   document.addEventListener('visibilitychange', markRead);
 
-  const linesChanged = soon(async () => {
-    const of = current;
-    if (!of) return;
-    const { messages } = await request('GET', `/demo/conversations/${encodeURIComponent(of)}/messages`).catch(() => ({ messages: null }));
-    if (!messages || of !== current) return;
+  /**
+   * Asks soon for what changed; where the hub could not tell, again.
+   * @param {() => string | null} path now; null: nothing
+   * @param {(answer: any) => void} take of the answers none that is older than the last
+   * @param {number} millis
+   */
+  function asking(path, take, millis) {
+    let asked = 0;
+    let taken = 0;
+    const ask = soon(async () => {
+      const mine = ++asked;
+      const of = path();
+      if (!of) return;
+      try {
+        const answer = await request('GET', of);
+        if (mine < taken || of !== path()) return;
+        taken = mine;
+        take(answer);
+      } catch (e) {
+        // Once it can be reached again, the events begin anew.
+        if (mine === asked && !(e instanceof Unreachable)) setTimeout(ask, ASK_AGAIN);
+      }
+    }, millis);
+    return ask;
+  }
+
+  const linesChanged = asking(() => current && `/demo/conversations/${encodeURIComponent(current)}/messages`, ({ messages }) => {
     lines = messages;
     showLines();
   }, 30);
 
-  const stateChanged = soon(async () => {
-    try {
-      state = await request('GET', '/demo/state');
-    } catch {
-      return;
-    }
+  const stateChanged = asking(() => '/demo/state', (s) => {
+    state = s;
     known = true;
     showList();
   }, 100);
@@ -270,9 +290,11 @@ export function chats({ client, agent, open, titled }) {
       await request('POST', `/demo/conversations/${encodeURIComponent(to)}/reply`, { agent, text });
       linesChanged();
     } catch (err) {
-      drafts.set(to, drafts.get(to) || text);
+      // Before what was typed since: nothing that was written is lost.
+      const draft = [text, drafts.get(to)].filter(Boolean).join('\n');
+      drafts.set(to, draft);
       if (to !== current) return;
-      input.value ||= text;
+      input.value = draft;
       typed();
       failed.textContent = errorWords(err);
       failed.hidden = false;

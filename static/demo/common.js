@@ -53,6 +53,8 @@ export function arrange(list, nodes) {
   });
 }
 
+const WITHIN = 15_000;
+
 /** The hub gave no answer. */
 export class Unreachable extends Error {
   code = 'unreachable';
@@ -66,14 +68,27 @@ export class Unreachable extends Error {
  */
 export async function request(method, path, body) {
   let answer;
+  let text;
   try {
-    answer = await fetch(path, { method, body: body && JSON.stringify(body), headers: body ? { 'Content-Type': 'application/json' } : {} });
+    answer = await fetch(path, {
+      method, body: body && JSON.stringify(body), headers: body ? { 'Content-Type': 'application/json' } : {}, signal: AbortSignal.timeout(WITHIN),
+    });
+    text = await answer.text();
   } catch {
     throw new Unreachable('The hub does not answer. Is it running?');
   }
-  const json = await answer.json().catch(() => null);
+  const json = parsed(text);
   if (!answer.ok) throw Object.assign(new Error(json?.detail ?? json?.title ?? `The hub answered ${answer.status}.`), { code: json?.code ?? String(answer.status) });
   return json;
+}
+
+/** @param {string} text @returns {any} null: not JSON */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /**
@@ -101,7 +116,7 @@ export function follow(on) {
 }
 
 /**
- * Calls f soon, once for many calls.
+ * Calls f soon, once for many calls, however long they go on.
  * @param {() => void} f
  * @param {number} millis
  */
@@ -109,8 +124,10 @@ export function soon(f, millis) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   return () => {
-    clearTimeout(timer);
-    timer = setTimeout(f, millis);
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      f();
+    }, millis);
   };
 }
 
@@ -195,19 +212,6 @@ export function endWords(d) {
   const receipts = [events.has('displayed') && 'shown', events.has('clicked') && 'clicked', events.has('dismissed') && 'dismissed'].filter(Boolean);
   return [(ENDS[d.end] ?? d.end) + (why && `: ${why}`), ...receipts].filter(Boolean).join(', ');
 }
-
-/** @type {Record<string, string>} what would silence a message here */
-export const SILENCED = {
-  off_duty: 'you are off duty',
-  agent_muted: 'you turned notifications off',
-  device_off: "this device's switch is off",
-  permission_denied: 'notifications are blocked on this device',
-  permission_default: 'notifications are not granted on this device',
-  no_subscription: 'this device has no push',
-  actively_viewing: 'you are looking at CAAC right now',
-  viewing_conversation: 'you have the chat open',
-  not_logged_in: 'you are logged in on no device',
-};
 
 /** @type {Record<string, string>} */
 export const KINDS = { text: 'Text', image: 'Image', emoji: 'Emoji', sticker: 'Sticker', video: 'Video', file: 'File' };
