@@ -9,7 +9,7 @@ import { check } from './check.js';
 import { byId, el, follow, request } from './common.js';
 import { demoBar } from './demo-bar.js';
 import { profile } from './profile.js';
-import { closeWords } from './results.js';
+import { closeWords, errorWords } from './results.js';
 import { pendingSetup } from './setup.js';
 import { speak, t, translate } from './strings.js';
 
@@ -19,12 +19,22 @@ const SLOW = 2_000;
 
 /** Who is logged in here: as the address says, or else who was last. */
 function whoami() {
-  const named = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+  let named = '';
   try {
+    named = decodeURIComponent(location.pathname.split('/')[2] ?? '');
     if (named) localStorage.setItem(LAST, named);
     return named || localStorage.getItem(LAST) || '';
   } catch {
     return named;
+  }
+}
+
+/** The next start asks who logs in. */
+function forgetLast() {
+  try {
+    localStorage.removeItem(LAST);
+  } catch {
+    // Nobody was kept.
   }
 }
 
@@ -51,9 +61,14 @@ function start() {
   let kept = null;
   async function token() {
     if (kept && Date.now() < kept.until) return kept.token;
-    const { token, expires } = await request('POST', '/demo/token', { agent });
-    const end = typeof expires === 'number' ? expires * 1000 : Date.parse(expires);
-    kept = { token, until: end - 180_000 };
+    const { token, expires } = await request('POST', '/demo/token', { agent }).catch((e) => {
+      if (e.code === 'unknown_agent') {
+        client.close();
+        gone(errorWords(e), true);
+      }
+      throw e;
+    });
+    kept = { token, until: Date.parse(expires) - 180_000 };
     return token;
   }
 
@@ -125,12 +140,18 @@ function start() {
     connection = s;
     clearTimeout(slow);
     if (s === 'connecting') slow = setTimeout(showLine, SLOW, true);
-    const gone = s === 'logged_out' || s === 'refused';
-    byId('gone').hidden = !gone;
-    byId('app').hidden = gone;
-    byId('gone-words').textContent = s === 'logged_out' ? t('gone.logged_out') : gone ? closeWords(info) : '';
+    if (s === 'logged_out') gone(t('gone.logged_out'), true);
+    else if (s === 'refused') gone(closeWords(info), false);
     showLine();
     checks?.again();
+  }
+  /** @param {string} words why @param {boolean} ended whoever logs in next is asked who */
+  function gone(words, ended) {
+    if (ended) forgetLast();
+    byId('app').hidden = true;
+    byId('gone').hidden = false;
+    byId('gone-words').textContent = words;
+    byId('again').onclick = () => (ended ? location.assign('/agent/') : location.reload());
   }
   /** @param {boolean} [late] the connection should stand by now */
   function showLine(late) {
@@ -139,7 +160,6 @@ function start() {
   }
   addEventListener('online', () => showLine());
   addEventListener('offline', () => showLine());
-  byId('again').addEventListener('click', () => location.reload());
 
   /** Tells everything again, in another language. */
   function retell() {

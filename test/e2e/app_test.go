@@ -9,7 +9,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"caac-hub/hub/notify"
 	"caac-hub/test/browser"
@@ -250,6 +252,8 @@ func TestEveryScreenOfTheAppIsAccessible(t *testing.T) {
 	clickOn(p, "Log out")
 	p.Wait("to be logged out", `document.querySelector("#gone").checkVisibility()`)
 	check("logged out", p)
+	clickOn(p, "Log in again")
+	p.Wait("to be asked who", `document.querySelector("#login").checkVisibility() && location.pathname === "/agent/"`)
 	p.Navigate(s.hub + "/demo/offline")
 	check("offline", p)
 	for _, m := range b.Problems() {
@@ -338,6 +342,56 @@ func TestAppIsUsedByKeyboardAlone(t *testing.T) {
 	p.Wait("the reply", `document.querySelector("#lines li.mine")?.innerText.includes("good day") && document.querySelector("#reply-text").value === ""`)
 	// What a screen reader has read out stays as it is.
 	p.Wait("the first message to stand as it stood", `document.querySelector("#lines li").told`)
+}
+
+func TestChatKeepsUpWithAStreamAndLosesNoReply(t *testing.T) {
+	s := newDemo(t)
+	b := s.Chromium()
+	p := b.Open(s.hub + "/agent/mei")
+	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
+	s.message("c1", "mei", "hello")
+	p.Click("#conversations [data-conversation=c1]")
+	p.Wait("the chat", `document.querySelectorAll("#lines li").length === 1`)
+
+	// Messages may come without a pause.
+	done := make(chan struct{})
+	var streaming sync.WaitGroup
+	streaming.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(40 * time.Millisecond):
+				s.message("c1", "mei", "and one more")
+			}
+		}
+	})
+	p.Wait("the stream to be shown while it lasts", `document.querySelectorAll("#lines li").length > 20 && document.querySelector("#conversations .last").textContent.includes("one more")`)
+	close(done)
+	streaming.Wait()
+
+	reply := func(text string) {
+		p.Type("#reply-text", text)
+		p.Gesture(`document.querySelector("#reply").requestSubmit()`, nil)
+	}
+	p.Eval(`void (window.really = fetch, window.fetch = (url, o) => String(url).endsWith("/reply") ? new Promise((_, reject) => { window.fail = reject; }) : really(url, o))`, nil)
+	reply("first")
+	p.Type("#reply-text", "second")
+	p.Eval(`fail(new TypeError())`, nil)
+	p.Wait("both to be there", `document.querySelector("#reply-text").value === "first\nsecond" && document.querySelector("#reply-result").checkVisibility()`)
+
+	// What the hub could not tell is asked for again.
+	p.Eval(`void (window.refused = 0, window.fetch = (url, o) => String(url).endsWith("/messages") && refused++ === 0
+		? Promise.resolve(new Response('{"code":"busy"}', { status: 503 })) : really(url, o))`, nil)
+	reply("third")
+	p.Wait("the reply", `document.querySelector("#lines li.mine")?.innerText.includes("third") && refused > 1`)
+
+	p.Navigate(s.hub + "/agent/nobody-is-called-so")
+	p.Wait("to be told that there is no such agent", `document.querySelector("#gone-words").innerText === "The hub doesn't know this agent." && !document.querySelector("#app").checkVisibility()`)
+	p.Navigate(s.hub + "/agent/")
+	p.Wait("to be asked who", `document.querySelectorAll("#accounts a").length === 2`)
+	p.Navigate(s.hub + "/agent/%E0%A4")
+	p.Wait("to be asked who, by an address that says nothing", `document.querySelectorAll("#accounts a").length === 2`)
 }
 
 func TestInstalledAppShowsItsCountAsBadge(t *testing.T) {
