@@ -2,8 +2,8 @@
  * The stage: write as a contact, see who would ring and why, and what happened.
  * @module
  */
-/** @import {Agent, Decision, Delivery, DemoState, Line, Trace} from './common.js' */
-import { byId, clock, content, el, endWords, follow, KINDS, request, soon, words } from './common.js';
+/** @import {Agent, Decision, Delivery, DemoState, Line, Message, Trace} from './common.js' */
+import { arrange, byId, clock, content, el, endWords, follow, KINDS, request, soon, words } from './common.js';
 
 const KEPT = 20;
 
@@ -94,7 +94,13 @@ form.addEventListener('submit', async (e) => {
   }
 });
 
+let assignees = ''; // as last shown: a list that is open stays so
+
 function showAssignees() {
+  byId('contacts').replaceChildren(...state.conversations.map((c) => new Option(c.contact)));
+  const now = JSON.stringify([state.agents.map((a) => [a.id, a.name]), state.team]);
+  if (now === assignees) return;
+  assignees = now;
   const chosen = to.value;
   to.replaceChildren(
     ...state.agents.map((a) => new Option(a.name, `agent:${a.id}`)),
@@ -103,11 +109,31 @@ function showAssignees() {
   );
   const first = state.agents.some((a) => a.id === 'mei') ? 'agent:mei' : to.options[0]?.value;
   to.value = chosen || first || 'nobody';
-  byId('contacts').replaceChildren(...state.conversations.map((c) => new Option(c.contact)));
 }
 
 /** @type {Record<string, string>} */
 const PRESENCE = { active: 'looking at it', visible: 'visible, not focused', hidden: 'hidden', closed: 'closed' };
+
+/** @type {Map<string, {says: string, row: HTMLElement}>} the rows as they stand, by what they are of */
+const rows = new Map();
+
+/**
+ * The row of something: the one that stands, where it still says all there is.
+ * @param {string} id
+ * @param {unknown} of what it is made of
+ * @param {() => HTMLElement} make
+ */
+function rowOf(id, of, make) {
+  const says = JSON.stringify(of);
+  const before = rows.get(id);
+  if (before?.says === says) return before.row;
+  const row = make();
+  rows.set(id, { says, row });
+  return row;
+}
+
+/** @param {string} conversation */
+const contactOf = (conversation) => state.conversations.find((c) => c.id === conversation)?.contact ?? 'a contact';
 
 /** @param {Agent} a */
 function person(a) {
@@ -117,7 +143,7 @@ function person(a) {
       `${l.label || l.code} – ${PRESENCE[l.presence] ?? l.presence}`,
       el('span.soft', {}, [
         '',
-        l.viewing && `has the chat with ${state.conversations.find((c) => c.id === l.viewing)?.contact ?? 'a contact'} open`,
+        l.viewing && `has the chat with ${contactOf(l.viewing)} open`,
         !l.on && 'switch off',
         { granted: '', denied: 'notifications blocked', default: 'notifications not granted' }[l.permission],
         l.subscribed ? 'push' : 'no push',
@@ -131,7 +157,7 @@ function person(a) {
 }
 
 function showPeople() {
-  byId('people').replaceChildren(...state.agents.map(person));
+  arrange(byId('people'), state.agents.map((a) => rowOf(`agent ${a.id}`, [a, a.logins.map((l) => l.viewing && contactOf(l.viewing))], () => person(a))));
   const elsewhere = state.public_url && new URL(state.public_url).hostname !== 'localhost';
   byId('phone').replaceChildren(...(elsewhere
     ? ['On a phone: open ', el('a', { href: state.public_url }, state.public_url), ' and enter the code from the terminal.']
@@ -147,6 +173,12 @@ function delivery(d) {
     end && el('span.soft', {}, ` – ${end}`));
 }
 
+/** @param {Message} m */
+const traceId = (m) => `${m.conversation}/${m.id}`;
+
+/** What an entry names: who is there, on which devices. */
+const names = () => [state.team.name, state.agents.map((a) => [a.id, a.name, a.logins.map((l) => [l.device, l.label, l.code])])];
+
 /** @param {Trace} t */
 function entry({ message: m, deliveries, reached_nobody }) {
   const line = lines.get(m.id);
@@ -160,8 +192,12 @@ function entry({ message: m, deliveries, reached_nobody }) {
 
 const showTimeline = soon(() => {
   const newest = [...traces.values()].sort((a, b) => b.message.accepted.localeCompare(a.message.accepted));
-  for (const t of newest.splice(KEPT)) traces.delete(`${t.message.conversation}/${t.message.id}`);
-  byId('timeline').replaceChildren(...newest.map(entry));
+  for (const { message } of newest.splice(KEPT)) {
+    traces.delete(traceId(message));
+    rows.delete(traceId(message));
+  }
+  const named = names();
+  arrange(byId('timeline'), newest.map((t) => rowOf(traceId(t.message), [t, lines.get(t.message.id), named], () => entry(t))));
   byId('nothing').hidden = newest.length > 0;
   showSteps();
 }, 30);
@@ -214,7 +250,7 @@ const stateChanged = soon(refetch, 100);
 follow({
   again: () => void refetch().then(refetchLines).catch(() => {}),
   trace(data) {
-    traces.set(`${data.conversation}/${data.message}`, data.trace);
+    traces.set(traceId(data.trace.message), data.trace);
     showTimeline();
     stateChanged();
   },
