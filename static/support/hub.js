@@ -126,7 +126,7 @@ export function follow(on) {
         }
       }
     } catch (e) {
-      if (e instanceof Refused) left = e.code === 'busy' ? 'full' : e.status >= 500 ? 'away' : null;
+      if (e instanceof Refused) left = e.code === 'busy' ? 'full' : e.status === 401 || e.status === 403 ? null : 'away';
     } finally {
       silence.end();
       if (stream === mine) stream = null;

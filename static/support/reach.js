@@ -121,7 +121,7 @@ export function startReach(panel) {
     const [kind, words] = a.cause ? ['wrong', t('isUnreachable')] : a.muted ? ['calm', t('isMuted')] : ['good', t('isReachable')];
     return [
       el('div.row', {},
-        el('h3', {}, name, a.name && a.name !== a.id ? el('code', {}, ` ${a.id}`) : ''),
+        el('h3', {}, el('bdi', {}, name), a.name && a.name !== a.id ? el('code', {}, ` ${a.id}`) : ''),
         el(`span.badge.${kind}`, {}, words),
         el('a.button', { href: `#why?agent=${encodeURIComponent(a.id)}`, 'aria-label': t('messagesOf', { name }) }, t('messages'))),
       ...(a.cause ? [el('p.cause', {}, reason(a.cause)), el('p.soft', {}, help(a.cause))] : []),
@@ -135,7 +135,7 @@ export function startReach(panel) {
     const open = l.presence !== 'closed';
     const why = l.channel === 'in_app' ? t('inHidden', { reason: reason(l.cause ?? '') }) : reason(l.cause ?? '');
     return el('li', {},
-      el(`span.dot.${l.presence}`), el('b', {}, l.label || l.code), ' ', el('code', {}, l.code), ' ',
+      el(`span.dot.${l.presence}`), el('b', {}, el('bdi', {}, l.label || l.code)), ' ', el('code', {}, l.code), ' ',
       el('span.soft', {}, open ? t(l.presence) : `${t('closed')} · ${t('lastSeen', { t: moment(l.seen) })}`), el('br'),
       el('span', { className: l.cause ? 'bad' : `channel ${l.channel}` }, l.cause ? why : t('wouldBe', { channel: channel(l.channel), reason: decided(l).reason })));
   }

@@ -38,19 +38,29 @@ export const REASONS = {
   },
 };
 
-/** What would help with a cause. @type {Terms} */
+/** What would help with a cause, or is to be known of how a message was told. @type {Terms} */
 export const HELP = {
   en: {
-    not_logged_in: 'Log in to CAAC on a device.', device_off: 'Turn this device’s switch on in My profile.',
+    off_duty: 'Go “Online (On Duty)”: what came meanwhile is counted then, and rings no more.', agent_muted: 'Turn notifications on in My profile.',
+    not_logged_in: 'Log in to CAAC on a device.', logged_out: 'Log in to CAAC there again.', device_off: 'Turn this device’s switch on in My profile.',
     permission_denied: 'Allow notifications beside the address bar, or in the system’s settings.', permission_default: 'Open CAAC and choose “Grant browser notification”.',
     no_subscription: 'Open CAAC there and grant; on an iPhone from the home screen.', subscription_gone: 'Open CAAC there once: it subscribes again.',
     push_rejected: 'Open CAAC there once: it subscribes again.', no_receipt: 'Is the device on and online? May its browser work in the background?',
+    unconfirmed: 'Reload CAAC there, and grant: where no page answers, only a push can ring.', push_expired: 'There is nothing to do on the device; an operator sees in the metrics which push service did not answer.',
+    displayed: 'The device got it: look at Do Not Disturb or Focus, the volume, and the system’s notification settings of the browser or app.',
+    viewing_conversation: 'The chat that is open and looked at does not ring.', actively_viewing: 'While CAAC is looked at it shows messages itself, and nothing rings.',
+    read_elsewhere: 'Another page showed this chat at that moment, and it was looked at there.', merged: 'It had rung less than 5 s before: one more ring told of all that came meanwhile.',
   },
   'zh-TW': {
-    not_logged_in: '請在一個裝置上登入 CAAC。', device_off: '請在「個人檔案」開啟這個裝置的通知。',
+    off_duty: '請切換為「上線（值班中）」：期間的訊息會計入未讀數，但不會再響。', agent_muted: '請在「個人檔案」開啟通知。',
+    not_logged_in: '請在一個裝置上登入 CAAC。', logged_out: '請在該裝置重新登入 CAAC。', device_off: '請在「個人檔案」開啟這個裝置的通知。',
     permission_denied: '請在網址列旁或系統設定中允許通知。', permission_default: '請開啟 CAAC 並選擇允許瀏覽器通知。',
     no_subscription: '請在該裝置開啟 CAAC 並允許通知；iPhone 請從主畫面開啟。', subscription_gone: '請在該裝置開啟一次 CAAC，會自動重新訂閱。',
     push_rejected: '請在該裝置開啟一次 CAAC，會自動重新訂閱。', no_receipt: '裝置是否開機並連上網路？瀏覽器是否允許在背景執行？',
+    unconfirmed: '請在該裝置重新載入 CAAC 並允許通知：頁面沒有回應時，只有推播能通知。', push_expired: '裝置上不需處理；管理人員可從指標查看哪個推播服務沒有回應。',
+    displayed: '裝置已收到：請檢查勿擾或專注模式、音量，以及系統對瀏覽器或應用程式的通知設定。',
+    viewing_conversation: '正開著並看著的對話不會響。', actively_viewing: '正在使用 CAAC 時，由頁面直接顯示訊息，不會響。',
+    read_elsewhere: '當時另一個頁面正開著這個對話，已在那裡看到。', merged: '5 秒內才響過：期間的訊息會合併，只再響一次。',
   },
 };
 

@@ -4,9 +4,32 @@
  */
 /** @import {Decision, Delivery, Found, Trace} from './hub.js' */
 import { el, moment, utc, zone } from './dom.js';
-import { decided, detail, end, happening, kindWords, locale, reason, t } from './words.js';
+import { channel, decided, detail, end, happening, help, kindWords, locale, reason, t } from './words.js';
 
 const LOGINS = 100; // shown at a time
+
+/** Whether a page or a worker said that it showed it. @param {Delivery} d */
+export const wasSeen = (d) => d.end === 'acknowledged' || Boolean(d.events?.some((e) => ['displayed', 'clicked', 'dismissed'].includes(e.kind)));
+
+/** What came of it on one login. @param {Delivery} d @returns {[kind: string, words: string]} */
+function outcome(d) {
+  switch (d.end) {
+    case undefined: return ['wait', t('onItsWay')];
+    case 'none': return ['wrong', channel('none')];
+    case 'failed': case 'expired': return ['wrong', end(d.end)];
+    case 'acknowledged': return ['good', end(d.end)];
+    case 'push_accepted': return wasSeen(d) ? ['good', t('shownThere')] : ['doubt', t('doubt')];
+    default: return ['calm', end(d.end)];
+  }
+}
+
+/** What the agent is to do or to know. @param {Delivery} d */
+function advice(d) {
+  if (!d.end || d.events?.some((e) => e.kind === 'clicked' || e.kind === 'dismissed')) return '';
+  if (d.end === 'push_accepted') return help(wasSeen(d) ? 'displayed' : 'no_receipt');
+  if (d.end === 'acknowledged') return help(d.channel === 'local' ? 'displayed' : d.reason);
+  return help(d.end === 'merged' ? 'merged' : d.end_reason ?? '');
+}
 
 /**
  * @param {Trace} x @param {Found} known the names
@@ -16,7 +39,7 @@ const LOGINS = 100; // shown at a time
 export function historyOf(x, known, { mine, assigned, text }) {
   const m = x.message;
   const facts = [
-    [t('message'), m.id], [t('conversation'), `${m.conversation} (${m.seq})`], [t('assignedTo'), assigned], [t('kind'), kindWords(m.kind)],
+    [t('message'), m.id], [t('conversation'), el('span', {}, el('bdi', {}, m.conversation), ` (${m.seq})`)], [t('assignedTo'), assigned], [t('kind'), kindWords(m.kind)],
     [t('sent'), when(m.sent)], [t('accepted'), when(m.accepted)], ...(text ? [[t('text'), m.text || t('erased')]] : []), [t('zone'), t('zoneIs', { zone: zone() })],
   ];
   const deliveries = [...x.deliveries].sort((a, b) => Number(meant(b)) - Number(meant(a)));
@@ -52,9 +75,12 @@ export function historyOf(x, known, { mine, assigned, text }) {
   /** @param {Delivery} d */
   function login(d) {
     const device = d.device ? known.devices?.[d.device] : undefined;
-    const title = el('h3', {}, (d.agent && (known.agents?.[d.agent] ?? d.agent)) || t('nobody'));
-    if (d.device) title.append(' · ', device ? device.label || device.code : t('deviceLeft'), ' ', device ? el('code', {}, device.code) : '');
-    return el('section.login', {}, title, el('ol.timeline', {}, ...steps(d)));
+    const title = el('h3.grow', {}, el('bdi', {}, (d.agent && (known.agents?.[d.agent] ?? d.agent)) || t('nobody')));
+    if (d.device) title.append(' · ', el('bdi', {}, device ? device.label || device.code : t('deviceLeft')), ' ', device ? el('code', {}, device.code) : '');
+    const [kind, words] = outcome(d);
+    const next = d.agent && advice(d);
+    return el('section.login', {}, el('div.row', {}, title, el(`span.badge.${kind}`, {}, words)), el('ol.timeline', {}, ...steps(d)),
+      next && el('p.next', {}, el('b', {}, t('forAgentNow')), ` ${next}`));
   }
 
   /** @param {Delivery} d */
@@ -67,6 +93,9 @@ export function historyOf(x, known, { mine, assigned, text }) {
     /** @param {Decision} to */
     const tone = (to) => (to.channel === 'none' ? 'wrong' : 'good');
     const first = d.first ?? d;
+    // A new assignee's is decided later than the message's first, and keeps no time of its own but these.
+    const queued = d.events?.find((e) => e.kind === 'push_queued')?.at;
+    const decidedAt = (d.first ? undefined : d.end === 'none' ? d.ended : queued) ?? x.decided;
     /** @type {[at: string, e: HTMLElement][]} */
     const then = (d.events ?? []).map((e) => {
       const more = detail(e.kind, e.detail);
@@ -79,7 +108,7 @@ export function historyOf(x, known, { mine, assigned, text }) {
     }
     return [
       step(m.accepted, 'good', t('tAccepted')),
-      step(x.decided, tone(first), t(d.first ? 'tAtFirst' : 'tDecided', decided(first))),
+      step(decidedAt, tone(first), t(d.first ? 'tAtFirst' : 'tDecided', decided(first))),
       ...then.sort(([a], [b]) => Date.parse(a) - Date.parse(b)).map(([, e]) => e),
       ...(d.end ? [] : [step(undefined, 'wait', t('tWaiting'))]),
     ];

@@ -5,13 +5,15 @@
 /** @import {Changes, Found, Trace} from './hub.js' */
 import { address, box, check, el, field, fill, keyed, moment, query, select, soon } from './dom.js';
 import { get, Refused } from './hub.js';
-import { historyOf } from './timeline.js';
+import { historyOf, wasSeen } from './timeline.js';
 import { kindWords, problem, reason, reasons, reasonsOf, t } from './words.js';
 
 const PAGE = 25;
 const QUICK = 300; // ms: a search that was so quick is made again by itself
 const LOOKS = 20; // of 2,000 messages, one after the other
 const BY = ['device', 'agent', 'message', 'conversation'];
+const CODE = /^\s*[A-HJ-NP-Z2-9]{4}-[A-HJ-NP-Z2-9]{4}\s*$/i; // a device's
+const NO_LONGER = ['read', 'read_elsewhere', 'answered']; // reasons of ends
 
 /** @param {HTMLElement} panel */
 export function startWhy(panel) {
@@ -20,7 +22,7 @@ export function startWhy(panel) {
   words.setAttribute('autocapitalize', 'none');
   const why = select({ '': t('anyReason'), ...reasons() }, '');
   const team = input(t('anyTeam'));
-  const until = /** @type {HTMLInputElement} */ (el('input', { type: 'datetime-local', step: '60' }));
+  const until = /** @type {HTMLInputElement} */ (el('input', { type: 'datetime-local', step: '60', max: '9999-12-31T23:59' }));
   const nobody = box(false);
   const text = box(false);
   const reset = el('button', { type: 'button' }, t('reset'));
@@ -45,6 +47,11 @@ export function startWhy(panel) {
   }
   const hint = () => (words.placeholder = t({ device: 'forDevice', agent: 'forAgent', message: 'forMessage', conversation: 'forConversation' }[by.value] ?? ''));
   by.addEventListener('change', hint);
+  words.addEventListener('input', () => {
+    if (!CODE.test(words.value)) return;
+    by.value = 'device';
+    hint();
+  });
   hint();
 
   /** @type {Trace[]} */
@@ -147,14 +154,25 @@ export function startWhy(panel) {
     ].filter(Boolean).join(t('and'));
   }
 
-  /** @param {Trace} x @returns {[kind: string, words: string]} */
+  /**
+   * What came of a message.
+   * @param {Trace} x
+   * @returns {{kind: string, words: string, verdict: string, causes?: string}} causes: of what nobody was told
+   */
   function outcome(x) {
-    if (x.pending) return ['wait', t('onItsWay')];
-    if (x.reached_nobody) return ['wrong', t('reachedNobody')];
-    const seen = x.deliveries.some((d) => d.end === 'acknowledged' || d.events?.some((e) => e.kind === 'displayed' || e.kind === 'clicked' || e.kind === 'dismissed'));
-    if (x.reached && !seen) return ['doubt', t('doubt')];
-    if (x.reached || x.deliveries.some((d) => d.end === 'merged')) return ['good', t('reached')];
-    return ['calm', t('quiet')];
+    if (x.pending) return { kind: 'wait', words: t('onItsWay'), verdict: t('verdictPending') };
+    if (x.reached_nobody) {
+      const causes = reasonsOf(x.causes);
+      return { kind: 'wrong', words: t('reachedNobody'), verdict: t('verdictNobody', { causes }), causes };
+    }
+    if (x.reached && !x.deliveries.some(wasSeen)) return { kind: 'doubt', words: t('doubt'), verdict: t('verdictDoubt') };
+    if (x.reached) return { kind: 'good', words: t('reached'), verdict: t('verdictReached') };
+    if (x.deliveries.some((d) => d.end === 'merged')) return { kind: 'calm', words: t('merged'), verdict: t('verdictMerged') };
+    const stayed = x.deliveries.filter((d) => d.end_reason !== 'reassigned');
+    const unsent = stayed.filter((d) => d.end !== 'none' && d.end !== 'failed');
+    if (stayed.length === 0 || unsent.some((d) => NO_LONGER.includes(d.end_reason ?? ''))) return { kind: 'calm', words: t('quiet'), verdict: t('verdictQuiet') };
+    const causes = reasonsOf((unsent.length ? unsent : stayed).map((d) => d.end_reason ?? ''));
+    return { kind: 'wrong', words: t('notSent'), verdict: t(unsent.length ? 'verdictNotSent' : 'verdictMoved', { causes }), causes };
   }
 
   /** @param {Trace} x */
@@ -166,7 +184,7 @@ export function startWhy(panel) {
   function showList() {
     keyed(list, traces, {
       id: (x) => JSON.stringify([x.message.conversation, x.message.id]),
-      as: (x) => [outcome(x), x.causes, assigned(x), same(x, chosen), moment(x.message.accepted)],
+      as: (x) => [outcome(x), assigned(x), same(x, chosen), moment(x.message.accepted)],
       make: (x) => {
         const button = el('button.found', { type: 'button' });
         button.addEventListener('click', () => {
@@ -178,12 +196,12 @@ export function startWhy(panel) {
         return button;
       },
       update: (e, x) => {
-        const [kind, words] = outcome(x);
+        const { kind, words, causes } = outcome(x);
         e.setAttribute('aria-current', String(same(x, chosen)));
         e.replaceChildren(
           el('span.top', {}, el('b.grow', {}, x.message.contact || x.message.conversation), el(`span.badge.${kind}`, {}, words)),
-          x.reached_nobody ? el('span.bad', {}, reasonsOf(x.causes), el('br')) : '',
-          el('span.soft', {}, `${moment(x.message.accepted)} · ${kindWords(x.message.kind)} · → ${assigned(x)}`, el('br'), el('span.id', {}, x.message.id)));
+          causes ? el('span.bad', {}, causes, el('br')) : '',
+          el('span.soft', {}, `${moment(x.message.accepted)} · ${kindWords(x.message.kind)} · → `, el('bdi', {}, assigned(x)), el('br'), el('span.id', {}, x.message.id)));
       },
     });
     const n = before ? t('lookedBack', { n: looked, t: moment(before) }) : t('looked', { n: looked });
@@ -222,10 +240,7 @@ export function startWhy(panel) {
     if (now === shown) return;
     shown = now;
     title.textContent = x.message.contact || x.message.conversation;
-    const [kind] = outcome(x);
-    const verdict = {
-      wrong: t('verdictNobody', { causes: reasonsOf(x.causes) }), good: t('verdictReached'), wait: t('verdictPending'), calm: t('verdictQuiet'), doubt: t('verdictDoubt'),
-    }[kind] ?? '';
+    const { kind, verdict } = outcome(x);
     if (told.textContent !== verdict) told.textContent = verdict;
     const mine = by.value === 'agent' || by.value === 'device' ? words.value.trim() : '';
     fill(body, [el('p', { className: `verdict ${kind}` }, verdict), ...historyOf(x, known, { mine, assigned: assigned(x), text: text.checked })]);

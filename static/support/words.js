@@ -23,9 +23,10 @@ export const TEXTS = {
     tipAgent: 'Allowed are an agent’s id and any part of a name; “Who can be reached now” lists both.', tipDevice: 'A code has eight letters and digits, as ABCD-EFGH; there is no 0, 1, I or O. The agent reads it from My profile.',
     tipMessage: 'It must be the whole id, as the backend gave it. Messages are kept for some days only.', tipConversation: 'It must be the whole id, as the backend gave it. Messages are kept for some days only.', tipTeam: 'A team is searched for by its whole id.',
     somethingNew: 'Something happened since: search again', results: 'Messages found', history: 'What happened',
-    reachedNobody: 'Reached nobody', reached: 'Reached', onItsWay: 'On its way', quiet: 'No longer needed', doubt: 'Not known to be shown',
+    reachedNobody: 'Reached nobody', reached: 'Reached', onItsWay: 'On its way', quiet: 'No longer needed', doubt: 'Not known to be shown', merged: 'Told with a newer one', notSent: 'Not sent', forAgentNow: 'For the agent:', shownThere: 'given to the system',
     verdictNobody: 'This message reached nobody: {causes}.', verdictReached: 'It reached an agent.', verdictPending: 'It is on its way: not every login has come to its end.',
     verdictDoubt: 'A push service took it, and no device has said that it showed it: is the device on and online, does it save power?', verdictQuiet: 'Nobody had to be told any more: it was read, answered or reassigned before.',
+    verdictMerged: 'It was told by the notification of a newer message, whose own history says whether that was shown.', verdictNotSent: 'It was to ring, and was not sent: {causes}.', verdictMoved: 'It was assigned to somebody else before it was sent, and nobody else was told: {causes}.',
     assignedTo: 'Assigned to', nobody: 'nobody', accepted: 'Accepted', sent: 'Written', kind: 'Kind', text: 'Text', erased: 'not shown, or erased', zone: 'Times', zoneIs: '{zone}; point at one to see it in UTC', listOf: '{a}, {b}',
     tAccepted: 'Accepted by the hub', tDecided: 'Decided: {channel} – {reason}', tAtFirst: 'Decided at first: {channel} – {reason}', tRedecided: 'Decided once more: {channel} – {reason}', tEnd: 'End: {end}',
     tWaiting: 'Still under way…', moreLogins: 'Show {n} more logins', andMore: '{a} – {b}', answerOf: '{status} {meaning}', answerFrom: '{answer} ({host})', quoted: '“{v}”', joined: '{a}; {b}',
@@ -58,9 +59,10 @@ export const TEXTS = {
     tipAgent: '可輸入客服人員的編號，或名稱的任何一部分；兩者都列在「現在聯絡得到誰」。', tipDevice: '代碼為八個英文字母與數字，四碼、連字號、再四碼，不含 0、1、I、O。客服人員可在「個人檔案」看到。',
     tipMessage: '請輸入後端提供的完整編號。訊息只保留數天。', tipConversation: '請輸入後端提供的完整編號。訊息只保留數天。', tipTeam: '團隊請輸入完整的編號。',
     somethingNew: '之後有新的變化：重新搜尋', results: '找到的訊息', history: '經過',
-    reachedNobody: '沒有通知到任何人', reached: '已通知', onItsWay: '處理中', quiet: '已不需要', doubt: '不確定是否顯示',
+    reachedNobody: '沒有通知到任何人', reached: '已通知', onItsWay: '處理中', quiet: '已不需要', doubt: '不確定是否顯示', merged: '併入較新訊息', notSent: '未送出', forAgentNow: '給客服人員：', shownThere: '已交給系統',
     verdictNobody: '這則訊息沒有通知到任何人：{causes}。', verdictReached: '已通知到客服人員。', verdictPending: '處理中：還有登入尚未得到結果。',
     verdictDoubt: '推播服務已接收，但沒有裝置回報已顯示：裝置是否開機並連上網路？是否開啟省電模式？', verdictQuiet: '已不需要通知：之前已讀取、已回覆或已改派。',
+    verdictMerged: '已由較新訊息的通知一併告知；是否顯示，請看該則訊息的經過。', verdictNotSent: '本來要通知，但沒有送出：{causes}。', verdictMoved: '送出前已改派，而其他人也沒有接到通知：{causes}。',
     assignedTo: '指派給', nobody: '無人', accepted: '接收時間', sent: '送出時間', kind: '類型', text: '內容', erased: '未顯示或已清除', zone: '時間', zoneIs: '{zone}；游標移到時間上可看世界標準時間', listOf: '{a}、{b}',
     tAccepted: '系統已接收', tDecided: '決定：{channel}（{reason}）', tAtFirst: '最初的決定：{channel}（{reason}）', tRedecided: '重新決定：{channel}（{reason}）', tEnd: '結果：{end}',
     tWaiting: '處理中…', moreLogins: '再顯示 {n} 個登入', andMore: '{a}（{b}）', answerOf: '{status} {meaning}', answerFrom: '{answer}，{host}', quoted: '「{v}」', joined: '{a}；{b}',
@@ -106,26 +108,32 @@ export function t(name, values = {}) {
 /** @param {string} name */
 const plain = (name) => name.replaceAll('_', ' ');
 
+/**
+ * The words for a name that comes from elsewhere, if there are any.
+ * @param {Record<string, Record<string, string>>} terms @param {string} name
+ */
+const wordsOf = (terms, name) => (Object.hasOwn(terms[language], name) ? terms[language][name] : undefined);
+
 /** @param {string} c */
-export const channel = (c) => CHANNELS[language][c] ?? plain(c);
+export const channel = (c) => wordsOf(CHANNELS, c) ?? plain(c);
 
 /** @param {string} r */
-export const reason = (r) => REASONS[language][r] ?? plain(r);
+export const reason = (r) => wordsOf(REASONS, r) ?? plain(r);
 
 /** @param {string[] | undefined} all */
 export const reasonsOf = (all) => [...new Set(all)].map(reason).join(t('and'));
 
-/** @param {string} cause */
-export const help = (cause) => HELP[language][cause] ?? '';
+/** What helps with a cause, or is to be known. @param {string} cause */
+export const help = (cause) => wordsOf(HELP, cause) ?? '';
 
 /** @param {string} e */
-export const end = (e) => ENDS[language][e] ?? plain(e);
+export const end = (e) => wordsOf(ENDS, e) ?? plain(e);
 
 /** @param {string} kind */
-export const happening = (kind) => EVENTS[language][kind] ?? plain(kind);
+export const happening = (kind) => wordsOf(EVENTS, kind) ?? plain(kind);
 
 /** @param {string} kind */
-export const kindWords = (kind) => KINDS[language][kind] ?? KINDS[language].file;
+export const kindWords = (kind) => wordsOf(KINDS, kind) ?? KINDS[language].file;
 
 /** The reasons that can be searched for, with their words. */
 export const reasons = () => Object.fromEntries(Object.entries(REASONS[language]).filter(([r]) => r !== 'no_receipt' && r !== 'push_test').sort(([, a], [, b]) => a.localeCompare(b, language)));
@@ -150,14 +158,14 @@ export function detail(kind, text) {
   if (kind !== 'push_answer') return noted(text);
   const [, meaning, status, host, more] = /^(\w+)(?: \((\d+)\))?(?: from ([^:\s]+(?::\d+)?))?(?:: (.*))?$/s.exec(text) ?? [];
   if (!meaning) return noted(text);
-  let said = t('answerOf', { status: status ?? '', meaning: ANSWERS[language][meaning] ?? plain(meaning) }).trim();
+  let said = t('answerOf', { status: status ?? '', meaning: wordsOf(ANSWERS, meaning) ?? plain(meaning) }).trim();
   if (host) said = t('answerFrom', { answer: said, host });
   return more && meaning !== 'accepted' ? t('joined', { a: said, b: noted(more) }) : said;
 }
 
 /** @param {string} text */
 function noted(text) {
-  if (REASONS[language][text]) return reason(text);
+  if (wordsOf(REASONS, text)) return reason(text);
   const known = DETAILS.find(([pattern]) => pattern.test(text));
   if (!known) return t('quoted', { v: text });
   return language === 'en' ? text : text.replace(known[0], known[1]);
@@ -166,5 +174,5 @@ function noted(text) {
 /** An error in plain words. @param {unknown} e */
 export function problem(e) {
   if (!(e instanceof Error) || !('code' in e)) return t('unreachableHub');
-  return PROBLEMS[language][String(e.code)] ?? t('error', { v: e.message });
+  return wordsOf(PROBLEMS, String(e.code)) ?? t('error', { v: e.message });
 }

@@ -17,6 +17,7 @@ import (
 	"caac-hub/http/serve"
 	"caac-hub/hub/notify"
 	"caac-hub/test/browser"
+	"caac-hub/test/pushservice"
 	"caac-hub/test/world"
 )
 
@@ -37,6 +38,7 @@ func supportsDay(s *story, b *browser.Browser) {
 	page.Gesture(`document.querySelector("#why .found").click()`, nil)
 	page.Wait("the verdict", says("#why .verdict", "This message reached nobody: logged in on no device."))
 	page.Wait("the decision", says("#why .timeline", "Decided: silent – logged in on no device"))
+	page.Wait("what helps", says("#why .login", "For the agent: Log in to CAAC on a device."))
 	page.Wait("the address to say so", `location.hash === "#why?reached_nobody=true&in=c1&shown=`+nobody.Message+`"`)
 	page.Wait("the times in UTC", `/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC$/.test(document.querySelector("#why .timeline time").title)`)
 
@@ -65,6 +67,7 @@ func supportsDay(s *story, b *browser.Browser) {
 	page.Wait("the first decision", says("#why .timeline", "Decided at first: in the page only – the browser blocks notifications"))
 	page.Wait("the second, where no page can confirm", says("#why .timeline", "Decided once more: silent – the browser blocks notifications"))
 	page.Wait("that no text is shown", `!document.body.innerText.includes("hears this")`)
+	page.Eval(`(() => { const by = document.querySelector("#why select"); by.value = "message"; const to = document.querySelector("#why .words input"); to.value = `+strconv.Quote(code)+`; to.dispatchEvent(new Event("input")); if (by.value !== "device") throw new Error(by.value) })()`, nil)
 	page.Eval(`location.hash = "#why?agent=EI"`, nil)
 	page.Wait("what is mei's by part of her name", `document.querySelectorAll("#why .found").length === 2`)
 	page.Eval(`location.hash = "#why?device=ABCD-EFGH&reason=page_closed"`, nil)
@@ -129,6 +132,16 @@ func TestSupportsTimelineFollowsAPushUntilItIsClicked(t *testing.T) {
 	mei.Wait("the click to open the chat", `document.visibilityState === "visible"`)
 	page.Show()
 	page.Wait("the click in the timeline", says("#why .timeline", "Clicked"))
+	(&agent{mei, s, "mei"}).waitPresence(notify.Hidden)
+	s.pushes(b).AnswerNext("", pushservice.Answer{Status: 503, RetryAfter: "1", Body: "toString"})
+	s.message("c2", "mei", "not sent")
+	s.pushes(b).WaitRequests(t, 2)
+	s.duty("mei", false)
+	page.Wait("that it was not sent, and why", `document.querySelector("#why .found").innerText.startsWith("Contact\nNot sent\noff duty")`)
+	page.Gesture(`document.querySelector("#why .found").click()`, nil)
+	page.Wait("the verdict", says("#why .verdict", "It was to ring, and was not sent: off duty."))
+	page.Wait("what the push service said", says("#why .timeline", "503 too many pushes: later (jmt17.google.com); “toString”"))
+	page.Wait("what helps", says("#why .login", "For the agent: Go “Online (On Duty)”"))
 	for _, m := range b.Problems() {
 		t.Errorf("a page said: %v", m)
 	}
