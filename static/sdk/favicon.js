@@ -14,16 +14,19 @@ export function faviconCount() {
   const links = () => [...document.querySelectorAll('link[rel~="icon"]')].filter((l) => l !== mine);
   const mine = document.createElement('link');
   mine.rel = 'icon';
-  /** @type {Element[]} */
-  let put = [];
+  /** @type {Map<Element, string>} the host's links, which stay where its framework knows them, with their rel */
+  const aside = new Map();
   let shown = 0;
   /** @type {Promise<HTMLImageElement | null> | undefined} */
   let icon;
 
   const restore = () => {
     mine.remove();
-    for (const l of put) document.head.append(l);
-    put = [];
+    for (const [l, rel] of aside) {
+      l.setAttribute('rel', rel);
+      l.parentNode?.insertBefore(l, l.nextSibling); // Firefox looks at what comes in
+    }
+    aside.clear();
   };
   /** @param {number} n */
   const set = async (n) => {
@@ -36,8 +39,8 @@ export function faviconCount() {
     // The browser takes the last fitting link: while the count stands, the
     // host's links step aside.
     for (const l of links()) {
-      put.push(l);
-      l.remove();
+      aside.set(l, l.getAttribute('rel') ?? '');
+      l.setAttribute('rel', 'caac-aside');
     }
     mine.type = 'image/png';
     mine.href = url;
