@@ -50,11 +50,11 @@ export function createApi(base, token) {
       });
       text = await answer.text();
     } catch {
-      throw new HubError(0, 'unreachable', 'The hub could not be reached. Check the network connection.');
+      throw new HubError(0, 'unreachable', 'The hub could not be reached.');
     }
     const json = parse(text);
     if (!answer.ok) {
-      throw new HubError(answer.status, json?.code ?? 'unknown', json?.detail ?? json?.title ?? `The hub answered ${answer.status}.`);
+      throw new HubError(answer.status, json?.code ?? 'unknown', json?.detail ?? `The hub answered ${answer.status}.`);
     }
     return json;
   };

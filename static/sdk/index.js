@@ -28,6 +28,7 @@ const ROUTE_HOLDS = 60_000;
 const TURN_WITHIN = 10_000;
 const SUBSCRIBING_HOLDS = 10_000;
 const MAX_READS = 500;
+const READ_EVERY = 60;
 const MAX_TIMER = 24 * 3600_000;
 const SOUND = 'caac.sound';
 
@@ -154,7 +155,7 @@ export function connect(options) {
         .request('caac.device', () => new Promise((done) => {
           clearTimeout(late);
           setTimeout(done, TURN_WITHIN);
-          resolve(() => done(undefined));
+          resolve(/** @type {() => void} */ (done));
         }))
         .catch(() => {});
     });
@@ -205,10 +206,12 @@ export function connect(options) {
     const before = w.same ? null : new Set(shown.unread.keys());
     if (applyWelcome(shown, w) === 'stale') refreshLater();
     else {
-      const list = w.conversations ?? [];
-      const complete = list.reduce((sum, c) => sum + c.unread, 0) >= w.total;
-      if (!w.same && complete) void closeNotifications((c) => !shown.unread.has(c), w.version);
-      for (const c of before ?? []) if (!shown.unread.has(c)) toasts?.close(c);
+      const read = (/** @type {string} */ c) => !shown.unread.has(c);
+      if ([...shown.unread.values()].reduce((sum, c) => sum + c.unread, 0) >= w.total) {
+        if (!w.same) void closeNotifications(read, w.version);
+        for (const c of reads.keys()) if (read(c)) reads.delete(c);
+      }
+      for (const c of before ?? []) if (read(c)) toasts?.close(c);
     }
     showCounts();
     setDuty(w.on_duty);
@@ -216,7 +219,9 @@ export function connect(options) {
     if (fresh) {
       // What changed since the hello went nowhere, or to the socket before.
       if (JSON.stringify({ state: presence.state(), permission: permission() }) !== saidHello) claim();
-      for (const [conversation, upto] of reads) socket.send({ type: 'read', conversation, upto });
+      // One after the other: the hub closes a page that floods it.
+      let reading = 0;
+      for (const [conversation, upto] of reads) setTimeout(() => socket.send({ type: 'read', conversation, upto }), READ_EVERY * reading++);
       void mend();
     }
     for (const f of whenWelcome.splice(0)) f();
@@ -415,7 +420,7 @@ export function connect(options) {
     const left = expires * 1000 - Date.now();
     // Never, or this device's clock is wrong: then the hub's close asks for the next.
     if (left <= 0) return;
-    const wait = Math.max(5_000, left - Math.min(120_000, left * 0.3));
+    const wait = Math.max(5_000, left - 120_000, left * 0.7);
     renewing = setTimeout(async () => {
       if (wait > MAX_TIMER) return renewToken(expires);
       try {
@@ -434,7 +439,7 @@ export function connect(options) {
     if (s === state && s === 'online') return;
     state = s;
     if (s === 'logged_out') forgetLogin();
-    if (s === 'logged_out' || s === 'refused' || s === 'closed') stop();
+    if (!'connecting online waiting'.includes(s)) stop();
     call('onState', s, info);
   }
 
@@ -455,7 +460,6 @@ export function connect(options) {
     void favicon?.then((f) => f.stop(), () => {});
     toasts?.stop();
     void sound?.then((s) => s.stop(), () => {});
-    if (status) status.onchange = null;
   }
 
   /** @param {MessageEvent} e */
@@ -493,11 +497,8 @@ export function connect(options) {
     if (deviceId && device()?.id !== deviceId && welcome?.device.id !== device()?.id) socket.renew();
     deviceId = device()?.id;
   });
-  /** @type {PermissionStatus | undefined} */
-  let status;
-  navigator.permissions?.query({ name: 'notifications' }).then((s) => {
-    status = s;
-    if (!signal.aborted) s.onchange = lookAtPermission;
+  navigator.permissions?.query({ name: 'notifications' }).then((status) => {
+    status.addEventListener('change', lookAtPermission, { signal });
   }, () => {});
   // Not every browser reports the change.
   const watching = setInterval(lookAtPermission, 5_000);
@@ -526,6 +527,8 @@ export function connect(options) {
      * @param {number} upto seq
      */
     read(conversation, upto) {
+      if (!Number.isSafeInteger(upto)) throw new TypeError(`read: upto is ${upto}, allowed is a seq`);
+      if (upto < 1) return;
       upto = Math.max(upto, reads.get(conversation) ?? 0);
       reads.delete(conversation);
       reads.set(conversation, upto);

@@ -11,7 +11,7 @@ import { update } from './storage.js';
  * @param {number} total
  */
 export function titled(title, total) {
-  return total > 0 ? `(${total}) ${title}` : title;
+  return total > 0 ? `(${total}) ${title}`.trim() : title;
 }
 
 /**

@@ -19,10 +19,11 @@ const SHOW_WITHIN = 2_500;
  */
 
 /**
- * @param {string | ServiceWorkerRegistration | false | undefined} worker
+ * @param {import('./types.js').Options['serviceWorker']} given
  * @returns {Promise<ServiceWorkerRegistration | null>} null: none here. Rejects if the worker can't be registered.
  */
-export async function register(worker) {
+export async function register(given) {
+  const worker = await given;
   if (worker === false || !('serviceWorker' in navigator)) return null;
   if (worker instanceof ServiceWorkerRegistration) return worker;
   return navigator.serviceWorker.register(worker ?? '/sw.js');
@@ -39,11 +40,11 @@ export async function activated(registration) {
   await within(WITHIN, new Promise((resolve, reject) => {
     const look = () => {
       if (registration.active) resolve(undefined);
-      else if (!worker || worker.state === 'redundant') reject(new Error('the service worker could not be installed'));
+      else if (!worker || worker.state === 'redundant') reject(new Error('the service worker was not installed'));
     };
     worker?.addEventListener('statechange', look);
     look();
-  }), 'the service worker was not ready within 10 s');
+  }), 'the service worker was not ready');
   return registration;
 }
 

@@ -31,11 +31,11 @@ const ALLOWED = {
  */
 export function checkOptions(options) {
   for (const [name, value] of Object.entries({ ...options, token: options?.token })) {
-    const kind = typeof value === 'boolean' || !value ? `${value}` : typeof value;
+    const kind = value === null || typeof value === 'boolean' ? `${value}` : typeof value;
     const allowed = ALLOWED[name] ?? 'nothing: there is no such option';
     if (!allowed.includes(kind) && (value !== undefined || name === 'token')) throw new TypeError(`connect: ${name} is ${kind}, allowed is ${allowed}`);
   }
-  const base = new URL(options.url ?? '/', location.href);
+  const base = new URL(options.url || '/', location.href);
   if (!/^http/.test(base.protocol)) throw new TypeError(`connect: url is ${base}, allowed is http or https`);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
   return base;

@@ -103,7 +103,7 @@ export function watchPresence({ signal, tell, wake, tick: awake }) {
     },
     /** @param {string | null} conversation */
     view(conversation) {
-      viewing = conversation ?? '';
+      viewing = `${conversation ?? ''}`;
       send();
     },
     viewing: () => viewing,

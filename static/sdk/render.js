@@ -44,11 +44,12 @@ export function createRenderer({ options, worker, toasts, presence, self, versio
    */
   async function toast(frame) {
     const visible = () => document.visibilityState === 'visible';
-    if (!visible()) return not('the page is hidden');
+    const hidden = not('the page is hidden');
+    if (!visible()) return hidden;
     if (frame.reason === 'viewing_conversation') {
       const viewing = () => presence().viewing() === frame.conversation;
       if (viewing() && (await drawn()) && visible() && viewing()) return { rendered: true };
-      return not('the page does not show this conversation any more');
+      return not('the conversation is not open');
     }
     const byHost = await (async () => options.onToast?.(frame.show, frame))().catch((e) => {
       reportError(e);
@@ -56,8 +57,8 @@ export function createRenderer({ options, worker, toasts, presence, self, versio
     });
     const el = byHost === true ? null : toasts?.show(frame);
     if (!el && (byHost === false || !options.onToast)) return not('this page shows no toasts');
-    if (!(await drawn()) || !visible()) return not('the page was hidden while the toast came up');
-    if (el && el.getClientRects().length === 0) return not('the toast was not visible');
+    if (!(await drawn()) || !visible()) return hidden;
+    if (el && el.getClientRects().length === 0) return not('the toast is hidden');
     return { rendered: true };
   }
 

@@ -79,7 +79,7 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
     const link = { ws: null, welcomed: 0, who: '', over: false, heard: 0 };
     next = link;
     if (!current) onState('connecting', {});
-    link.deadline = setTimeout(() => ended(link, 0, 'no answer within 15 s'), OPEN_WITHIN);
+    link.deadline = setTimeout(() => ended(link, 0, 'no answer'), OPEN_WITHIN);
     try {
       link.release = await turn();
       const good = await token();
@@ -235,7 +235,7 @@ export function createSocket({ url, turn, token, hello, probe, onFrame, onState 
     probing = setTimeout(() => {
       probing = undefined;
       if (link === current && link.heard < asked) {
-        ended(link, 0, 'the connection was dead');
+        ended(link, 0, 'no answer');
         void open();
       }
     }, ANSWER_WITHIN);

@@ -8,7 +8,7 @@ const STAYS = 8_000;
 const MOST = 4;
 
 const CSS = `:host{all:initial;display:block;font:14px/1.4 system-ui;color-scheme:light dark}
-:host(.corner){position:fixed;z-index:9999999;right:16px;bottom:16px;width:min(340px,100vw - 32px)}
+:host([popover]){position:fixed;z-index:9999999;right:16px;bottom:16px;width:min(340px,100vw - 32px)}
 .toast{display:flex;gap:8px;margin-top:8px;padding:12px;border-radius:8px;cursor:pointer;background:Canvas;color:CanvasText;border:1px solid #8888;box-shadow:0 4px 16px #0004}
 .text{flex:1;min-width:0}.title{font-weight:600}
 .text *{text-align:start;overflow:hidden;overflow-wrap:anywhere;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2}
@@ -38,7 +38,7 @@ export function drawn() {
  */
 export function createToasts(parent, open) {
   const host = document.createElement('div');
-  if (!parent) host.className = 'corner';
+  if (!parent) host.setAttribute('popover', 'manual');
   // A live region tells of what comes into it: it is there before, and stays.
   host.role = 'status';
   host.ariaAtomic = 'false';
@@ -77,7 +77,7 @@ export function createToasts(parent, open) {
       if (!host.isConnected) stand();
       const el = document.createElement('div');
       el.className = 'toast';
-      el.setAttribute('part', 'toast');
+      el.part = 'toast';
       if (lang) el.lang = lang;
       const text = document.createElement('button');
       text.className = 'text';
@@ -97,6 +97,11 @@ export function createToasts(parent, open) {
         if (e.target !== close) open(conversation);
       };
       root.append(el);
+      if (!parent) {
+        // Above a dialog or full screen that came up after it.
+        host.hidePopover?.();
+        host.showPopover?.();
+      }
       // It stays while a person is at it.
       const wait = () =>
         setTimeout(() => {

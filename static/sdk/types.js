@@ -105,8 +105,8 @@
  * @property {string} [url] base URL of the hub; default: the page's origin
  * @property {() => Promise<string>} token gives a good agent token. Asked for every connection, renewal and request.
  * @property {string} [place] where on the device this page stands: one agent at a time per place
- * @property {string | ServiceWorkerRegistration | false} [serviceWorker] URL of the worker (default: `/sw.js` of the page's
- *   origin), the registration of a worker that imports the SDK's, or false: no system notifications from here
+ * @property {string | ServiceWorkerRegistration | Promise<ServiceWorkerRegistration> | false} [serviceWorker] URL of the worker (default: `/sw.js` of the page's
+ *   origin), the registration of a worker that imports the SDK's or a promise of it, or false: no system notifications from here
  * @property {(counts: Counts) => void} [onCounts] what is unread has changed, or is known for the first time
  * @property {(show: Show, frame: NotifyFrame) => unknown} [onToast] draws a toast in the host's own way. True (or a promise
  *   of it) means drawn; otherwise the SDK draws one, unless `toast` is false: then only false means not drawn.

@@ -211,14 +211,27 @@ func tellsReads(n *node, mei *agent, first *link) {
 	mei.Eval(`caac.client.read("c1", 7)`, nil)
 	next := n.next()
 	mei.Eval(`caac.client.read("c1", 3)`, nil)
-	next.welcome(20, 0)
+	next.welcome(20, 9)
 	next.wait("the read that no socket carried", read)
 
-	// It may have been lost until a count says otherwise.
+	// It may have been lost until the hub says otherwise.
 	next.bye()
 	after := n.next()
-	after.welcome(30, 0)
+	after.welcome(30, 9)
 	after.wait("the read again", read)
+
+	// Of what nobody waits for nothing is told, however much it was.
+	mei.Eval(`Array.from({length: 40}, (_, i) => caac.client.read("read" + i, 1)).length`, nil)
+	mei.Eval(`caac.client.read("c1", 8)`, nil)
+	after.bye()
+	last := n.next()
+	last.welcome(40, 9)
+	last.wait("the read that is open", func(f wire.Client) bool {
+		if f.Type == wire.TypeRead && f.Conversation != "c1" {
+			n.t.Errorf("told again: %+v", f)
+		}
+		return f.Type == wire.TypeRead && f.Upto == 8
+	})
 }
 
 func tellsState(n *node, mei *agent, old *link) {

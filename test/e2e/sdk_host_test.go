@@ -44,8 +44,10 @@ func (s *story) serveStrictHost(mux *http.ServeMux) {
 // wrong are options that connect does not take, and what it says of them.
 var wrong = [][2]string{
 	{`{token: undefined}`, `connect: token is undefined, allowed is function`},
+	{`{token: ""}`, `connect: token is string, allowed is function`},
 	{`{token: "abc"}`, `connect: token is string, allowed is function`},
 	{`{onCount: () => {}}`, `connect: onCount is function, allowed is nothing: there is no such option`},
+	{`{toast: null}`, `connect: toast is null, allowed is object or false`},
 	{`{toast: "#toasts"}`, `connect: toast is string, allowed is object or false`},
 	{`{serviceWorker: true}`, `connect: serviceWorker is true, allowed is string, object or false`},
 	{`{url: "hub.example.com:8080"}`, `connect: url is hub.example.com:8080, allowed is http or https`},
@@ -83,6 +85,11 @@ func (s *story) tellStrictHost(b *browser.Browser) {
 			s.t.Errorf("connect(%s) says %q, want %q", w[0], said, w[1])
 		}
 	}
+	var said string
+	mei.Eval(`(() => { page.client.read("c3", 0); try { page.client.read("c3", undefined) } catch (e) { return `+"`${e}`"+` } })()`, &said)
+	if said != "TypeError: read: upto is undefined, allowed is a seq" {
+		s.t.Errorf("read without a seq says %q", said)
+	}
 	mei.Wait("the client to be left as it was", online)
 
 	s.wait("a subscription of this worker's", mei.bound)
@@ -114,7 +121,10 @@ func (s *story) tellStrictHost(b *browser.Browser) {
 		s.t.Errorf("what the host's worker answers: %q", fetched)
 	}
 
-	mei.Wait("the count in title and favicon", `document.title.endsWith(") Strict") && document.querySelector("link[rel=icon]").href.startsWith("data:image/png")`)
+	mei.Wait("the count in title and favicon", `document.title.endsWith(") Strict") && document.querySelector("link[rel=icon]").href.startsWith("data:image/png") && document.querySelector("link").getAttribute("href") === "data:,"`)
+	mei.Eval(`(document.title = "", 0)`, nil)
+	mei.Wait("a title of the count alone", `/^\(\d+\)$/.test(document.title)`)
+	mei.Eval(`(document.title = "Strict", 0)`, nil)
 	mei.Eval(`(page.connect({onState() {}}), page.second = page.connect({onState: (state) => (page.again ??= []).push(state)}), 0)`, nil)
 	mei.Wait("the second client", `page.again.at(-1) === "online" && /^\(\d+\) Strict$/.test(document.title)`)
 	var states []string
@@ -124,12 +134,12 @@ func (s *story) tellStrictHost(b *browser.Browser) {
 	}
 	mei.Eval(`page.second.close()`, nil)
 	mei.Wait("nothing to be left", `page.left().then((left) => left.length === 0)`)
-	var said struct{ Violations, Errors []string }
-	mei.Eval(`({violations: page.violations, errors: page.errors})`, &said)
-	if len(said.Violations) != 0 {
-		s.t.Errorf("against the policy: %q", said.Violations)
+	var reported struct{ Violations, Errors []string }
+	mei.Eval(`({violations: page.violations, errors: page.errors})`, &reported)
+	if len(reported.Violations) != 0 {
+		s.t.Errorf("against the policy: %q", reported.Violations)
 	}
-	if len(said.Errors) == 0 || slices.ContainsFunc(said.Errors, func(e string) bool { return !strings.Contains(e, "the host failed") }) {
-		s.t.Errorf("errors: %q", said.Errors)
+	if len(reported.Errors) == 0 || slices.ContainsFunc(reported.Errors, func(e string) bool { return !strings.Contains(e, "the host failed") }) {
+		s.t.Errorf("errors: %q", reported.Errors)
 	}
 }

@@ -9,10 +9,10 @@
  * @property {string} [navigate]
  */
 /**
- * @param {string | ServiceWorkerRegistration | false | undefined} worker
+ * @param {import('./types.js').Options['serviceWorker']} given
  * @returns {Promise<ServiceWorkerRegistration | null>} null: none here. Rejects if the worker can't be registered.
  */
-export function register(worker: string | ServiceWorkerRegistration | false | undefined): Promise<ServiceWorkerRegistration | null>;
+export function register(given: import("./types.js").Options["serviceWorker"]): Promise<ServiceWorkerRegistration | null>;
 /**
  * Waits until the registration has an active worker: nothing can be shown or subscribed before.
  * @param {ServiceWorkerRegistration} registration

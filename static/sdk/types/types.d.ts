@@ -222,9 +222,9 @@ export type Options = {
     place?: string | undefined;
     /**
      * URL of the worker (default: `/sw.js` of the page's
-     * origin), the registration of a worker that imports the SDK's, or false: no system notifications from here
+     * origin), the registration of a worker that imports the SDK's or a promise of it, or false: no system notifications from here
      */
-    serviceWorker?: string | false | ServiceWorkerRegistration | undefined;
+    serviceWorker?: string | false | ServiceWorkerRegistration | Promise<ServiceWorkerRegistration> | undefined;
     /**
      * what is unread has changed, or is known for the first time
      */
