@@ -7,7 +7,7 @@
 /** @import {Action, Check, Facts, Values} from './checks.js' */
 /** @import {Key} from './strings.js' */
 import { checks } from './checks.js';
-import { arrange, byId, el, request } from './common.js';
+import { arrange, byId, el, once, request } from './common.js';
 import { look, model } from './platform.js';
 import { permission } from './profile.js';
 import { errorWords } from './results.js';
@@ -113,11 +113,7 @@ export function check(client, profile, app) {
   /** @param {Check} c */
   function row(c) {
     const button = c.action && el('button', { type: 'button' }, t(ACTIONS[c.action]));
-    button?.addEventListener('click', async () => {
-      /** @type {HTMLButtonElement} */ (button).disabled = true;
-      await act[/** @type {Action} */ (c.action)]();
-      /** @type {HTMLButtonElement} */ (button).disabled = false;
-    });
+    button?.addEventListener('click', () => once(button, act[/** @type {Action} */ (c.action)]));
     button?.setAttribute('data-action', c.action ?? '');
     const li = el(`li.${c.state}`, {},
       el('span.mark', { ariaHidden: 'true' }, { passed: '✓', failed: '!', unknown: '?' }[c.state]),

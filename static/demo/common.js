@@ -53,6 +53,22 @@ export function arrange(list, nodes) {
   });
 }
 
+/**
+ * Does what a button asks for, once at a time. Meanwhile it looks disabled and is
+ * not: that would take the focus from it.
+ * @param {HTMLElement} button
+ * @param {() => unknown} work
+ */
+export async function once(button, work) {
+  if (button.ariaDisabled) return;
+  button.ariaDisabled = 'true';
+  try {
+    await work();
+  } finally {
+    button.ariaDisabled = null;
+  }
+}
+
 const WITHIN = 15_000;
 
 /** The hub gave no answer. */

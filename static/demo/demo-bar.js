@@ -3,7 +3,7 @@
  * @module
  */
 /** @import {Trace} from './common.js' */
-import { byId, request } from './common.js';
+import { byId, once, request } from './common.js';
 import { errorWords } from './results.js';
 import { maybe, t } from './strings.js';
 
@@ -18,7 +18,7 @@ export function demoBar(agent, device) {
   const buttons = /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll('button.write'));
 
   for (const button of buttons) {
-    button.addEventListener('click', async () => {
+    button.addEventListener('click', () => once(button, async () => {
       const n = Number(button.value);
       try {
         const { message } = await request('POST', '/demo/messages', { contact: 'Ada', kind: 'text', text: t('demo.text'), to: { agent }, delay_seconds: n });
@@ -27,7 +27,7 @@ export function demoBar(agent, device) {
       } catch (e) {
         said.textContent = errorWords(e);
       }
-    });
+    }));
   }
 
   function retell() {

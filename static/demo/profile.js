@@ -6,7 +6,7 @@
 /** @import {Login, PushResult, Self, Settings} from '../sdk/types.js' */
 /** @import {Tested} from './checks.js' */
 /** @import {Key} from './strings.js' */
-import { byId, el } from './common.js';
+import { byId, el, once } from './common.js';
 import { look, needs, reopening, shareButton } from './platform.js';
 import { deviceTestWords, enableWords, errorWords, pushTestWords } from './results.js';
 import { ago, fixedLanguage, maybe, t } from './strings.js';
@@ -93,6 +93,7 @@ export function profile(client, app) {
   const setting = new Set();
 
   function show() {
+    const focused = document.activeElement;
     const p = look();
     // Where all is set up, an Android phone needs no advice.
     const done = p.system === 'android' && p.standalone && settings?.device.subscribed;
@@ -117,6 +118,11 @@ export function profile(client, app) {
     if (!setting.has('notifications')) box('notifications').checked = notifications;
     if (!setting.has('preview')) box('preview').value = preview;
     if (!setting.has('locale')) box('locale').value = fixedLanguage();
+    // What has done its work is gone; the focus is to be somewhere.
+    if (focused?.matches('#grant, #push-off, #banner-grant') && !focused.checkVisibility()) {
+      const next = ['grant', 'device-test', 'main'].map((id) => byId(id)).find((e) => e.checkVisibility());
+      next?.focus();
+    }
     app.checkAgain();
   }
 
@@ -167,7 +173,7 @@ export function profile(client, app) {
 
   /** @param {boolean} on */
   function grantable(on) {
-    for (const b of document.querySelectorAll('button.grant')) /** @type {HTMLButtonElement} */ (b).disabled = !on;
+    for (const b of document.querySelectorAll('button.grant')) b.ariaDisabled = on ? null : 'true';
   }
 
   /** Asks for permission where it is open, and subscribes. Inside the person's click. */
@@ -197,7 +203,7 @@ export function profile(client, app) {
     show();
     return enabled;
   }
-  for (const button of document.querySelectorAll('button.grant')) button.addEventListener('click', () => void enable());
+  for (const button of document.querySelectorAll('button.grant')) button.addEventListener('click', () => void (button.ariaDisabled || enable()));
 
   /**
    * Does what a control asks for and says so if it fails.
@@ -243,30 +249,18 @@ export function profile(client, app) {
   follow('notifications', () => client.preferences({ notifications: box('notifications').checked }));
   follow('preview', () => client.preferences({ preview: /** @type {any} */ (box('preview').value) }));
   follow('locale', () => client.preferences({ locale: box('locale').value }));
-  byId('push-off').addEventListener('click', async () => {
-    box('push-off').disabled = true;
-    await change(() => client.disablePush());
-    box('push-off').disabled = false;
-  });
+  byId('push-off').addEventListener('click', () => once(byId('push-off'), () => change(() => client.disablePush())));
 
   /**
    * @param {string} id of the button
    * @param {string} meanwhile
    * @param {() => Promise<string>} run
    */
-  async function test(id, meanwhile, run) {
-    const button = box(id);
+  const test = (id, meanwhile, run) => once(byId(id), async () => {
     const said = byId('test-result');
-    button.disabled = true;
     said.textContent = meanwhile;
-    try {
-      said.textContent = await run();
-    } catch (e) {
-      said.textContent = errorWords(e);
-    } finally {
-      button.disabled = false;
-    }
-  }
+    said.textContent = await run().catch(errorWords);
+  });
 
   async function pushTest() {
     tested = { of: settings?.device.endpoint, at: Date.now() };
@@ -306,12 +300,10 @@ export function profile(client, app) {
   function deviceRow(d) {
     const label = deviceLabel(d.label) || d.code;
     const forget = el('button', { type: 'button', ariaLabel: t('profile.forget_label', { device: `${label} ${d.code}` }) }, t('profile.forget'));
-    forget.addEventListener('click', async () => {
-      /** @type {HTMLButtonElement} */ (forget).disabled = true;
+    forget.addEventListener('click', () => once(forget, async () => {
       await change(() => client.forget(d.device));
-      listed = '';
       await showDevices();
-    });
+    }));
     return el('li', {}, el('span.grow', {}, el('b', {}, label), ' ', el('code', {}, d.code), el('span.soft', {}, deviceFacts(d).join(' · '))), forget);
   }
 

@@ -63,7 +63,7 @@ export function setUpAgain(client, profile) {
       el('span.mark', { ariaHidden: 'true' }, { passed: '✓', failed: '!', running: '…' }[s.state]), el('span', {}, words(s)))));
     byId('again-result').textContent = outcome ? t(`again.${outcome}`) : '';
     button.textContent = t(outcome === 'tap' ? 'again.continue' : 'again.button');
-    button.disabled = busy;
+    button.ariaDisabled = busy ? 'true' : null;
   }
 
   /**
@@ -132,7 +132,7 @@ export function setUpAgain(client, profile) {
   /** Whether permission or the system asks for a person's tap. */
   const needsTap = () => look().system === 'ios' || !('Notification' in globalThis) || Notification.permission !== 'granted';
 
-  button.addEventListener('click', () => void (outcome === 'tap' ? goOn() : begin()));
+  button.addEventListener('click', () => void (busy || (outcome === 'tap' ? goOn() : begin())));
   show();
   return {
     /** Goes on after the reload, once the page is connected. */

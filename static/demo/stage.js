@@ -3,7 +3,7 @@
  * @module
  */
 /** @import {Agent, Decision, Delivery, DemoState, Line, Message, Trace} from './common.js' */
-import { arrange, byId, clock, content, el, endWords, follow, KINDS, request, soon, words } from './common.js';
+import { arrange, byId, clock, content, el, endWords, follow, KINDS, once, request, soon, words } from './common.js';
 
 const KEPT = 20;
 
@@ -81,17 +81,16 @@ form.addEventListener('submit', async (e) => {
   const button = /** @type {HTMLButtonElement | null} */ (e.submitter);
   const delay = Number(button?.value ?? 0);
   const said = byId('sent');
-  if (button) button.disabled = true;
-  try {
-    await request('POST', '/demo/messages', { ...message(), delay_seconds: delay });
-    said.className = 'soft';
-    said.textContent = delay ? `Comes in ${delay} s, even if you close this page.` : 'Sent.';
-  } catch (err) {
-    said.className = 'bad';
-    said.textContent = /** @type {Error} */ (err).message;
-  } finally {
-    if (button) button.disabled = false;
-  }
+  await once(button ?? form, async () => {
+    try {
+      await request('POST', '/demo/messages', { ...message(), delay_seconds: delay });
+      said.className = 'soft';
+      said.textContent = delay ? `Comes in ${delay} s, even if you close this page.` : 'Sent.';
+    } catch (err) {
+      said.className = 'bad';
+      said.textContent = /** @type {Error} */ (err).message;
+    }
+  });
 });
 
 let assignees = ''; // as last shown: a list that is open stays so

@@ -32,7 +32,7 @@ func TestCheckThisDeviceFollowsTheDeviceAndSetsItUpAgain(t *testing.T) {
 	// A browser may ask so quietly that nobody sees it, and never have an answer.
 	p.Eval(`void (window.asked = Notification.requestPermission, Notification.requestPermission = () => new Promise(() => {}))`, nil)
 	p.Click("#banner-grant")
-	p.Wait("to be told of the quiet question", `document.querySelector("#enable-result").innerText.includes("crossed-out bell") && !document.querySelector("#banner-grant").disabled`)
+	p.Wait("to be told of the quiet question", `document.querySelector("#enable-result").innerText.includes("crossed-out bell") && !document.querySelector("#banner-grant").ariaDisabled`)
 	p.Eval(`void (Notification.requestPermission = async () => "default")`, nil)
 	p.Click("#banner-grant")
 	p.Wait("to be told how to be asked again", `/closed without an answer.*left of the address bar/.test(document.querySelector("#enable-result").innerText)`)

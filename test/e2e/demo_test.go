@@ -110,7 +110,7 @@ func openProfile(p *browser.Page) {
 
 // clickOn clicks the button or link that says so.
 func clickOn(p *browser.Page, says string) {
-	found := `[...document.querySelectorAll("button, a")].find((e) => e.checkVisibility() && !e.disabled && e.textContent.trim() === ` + strconv.Quote(says) + `)`
+	found := `[...document.querySelectorAll("button, a")].find((e) => e.checkVisibility() && !e.disabled && !e.ariaDisabled && e.textContent.trim() === ` + strconv.Quote(says) + `)`
 	p.Wait("the button "+says, found)
 	p.Gesture(found+`.click()`, nil)
 }
