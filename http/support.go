@@ -40,6 +40,7 @@ func (s *Server) supporter(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		c.Set(passKey, p)
+		c.Response().Header().Set("Cache-Control", "no-store")
 		return next(c)
 	}
 }

@@ -97,7 +97,12 @@ func TestMessageTextIsForAPIKeysAndForSupportOnlyWhereConfigured(t *testing.T) {
 			if allowed && r.StatusCode != 200 || !allowed && (r.StatusCode != 403 || r.problem(t).Code != "no_text") {
 				t.Errorf("allowed %v: %s %d %s", allowed, path, r.StatusCode, r.body)
 			}
-			w.must(200, "GET", path+"text=true", "")
+			if allowed && !strings.Contains(string(r.body), "a secret") {
+				t.Errorf("allowed, and not shown: %s %s", path, r.body)
+			}
+			if r := w.must(200, "GET", path+"text=true", ""); !strings.Contains(string(r.body), "a secret") || r.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("by an API key: %s %s %v", path, r.body, r.Header)
+			}
 		}
 	}
 }
