@@ -65,6 +65,7 @@ export function onRefused(f) {
  * @returns {Promise<Response>}
  */
 async function send(path, init = {}) {
+  if (/[^\x21-\x7e]/.test(key.get() ?? '')) throw new Refused(401, { code: 'bad_token' }); // no header takes it
   const once = () => fetch(path, { ...init, headers: { ...init.headers, Authorization: `Bearer ${key.get() ?? ''}` } });
   let answer = await once();
   if (answer.status === 401 && byItself) {

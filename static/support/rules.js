@@ -36,6 +36,7 @@ export function startRules(panel) {
     el('section.card', { 'aria-labelledby': 'rows-title' }, el('h2', { id: 'rows-title' }, t('rulesTitle')),
       el('table.rows', {}, el('thead', {}, el('tr', {}, ...['rowNo', 'rowWhen', 'rowThen'].map((c) => el('th', { scope: 'col' }, t(c))))), table)));
 
+  let added = 0;
   let asked = 0;
   const ask = soon(async () => {
     const mine = ++asked;
@@ -148,7 +149,7 @@ export function startRules(panel) {
   }
 
   add.addEventListener('click', () => {
-    const p = person(String.fromCharCode(65 + (people.length - 2 + 26) % 26), [device()]);
+    const p = person(String.fromCharCode(65 + added++ % 26), [device()]);
     people.push(p);
     draw(`[data-person="${p.id}"] input`);
   });

@@ -251,7 +251,11 @@ export function startWhy(panel) {
     if (!ref) return;
     try {
       const found = /** @type {Found} */ (await get('/v1/traces', { ...ref, names: 'true', text: text.checked ? 'true' : '', limit: '1' }));
-      if (found.traces.length !== 1 || chosen !== ref) return;
+      if (chosen !== ref) return;
+      if (found.traces.length === 0) {
+        body.replaceChildren(el('p.soft', {}, t('goneMessage')));
+        return;
+      }
       learn(found);
       const old = traces.findIndex((x) => same(x, ref));
       if (old >= 0) traces[old] = found.traces[0];

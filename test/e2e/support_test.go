@@ -73,6 +73,10 @@ func supportsDay(s *story, b *browser.Browser) {
 	page.Eval(`location.hash = "#why?device=ABCD-EFGH&reason=page_closed"`, nil)
 	page.Wait("nothing, and what was looked for", says("#why [role=status]", "Nothing found for device “ABCD-EFGH”, reason “no page is open”. Messages looked at: 2."))
 	page.Wait("what is allowed", says("#why", "A code has eight letters and digits"))
+	page.Eval(`location.hash = "#why?device=ABCD-EFGH&reason=page_closed&in=c&shown=gone"`, nil)
+	page.Wait("what an old address leads to", says("#why article", "This message is not kept any more"))
+	page.Gesture(`history.back()`, nil)
+	page.Wait("the way back", says("#why article", "Choose a message"))
 	shared := page.URL()
 	other := b.Open(shared)
 	other.Wait("the same in another tab", `document.querySelector("#why select").value === "device" && `+says("#why [role=status]", "Nothing found for device “ABCD-EFGH”"))
@@ -180,6 +184,7 @@ func TestSupportsPageAsksForAKeyWhereNothingLogsItIn(t *testing.T) {
 	}
 	refused("caac_00000000_wrong", "mistyped, or revoked")
 	refused("nonsense", "This token is not good here")
+	refused("“pasted with its quotes”", "This token is not good here")
 	refused(supportToken(t, nil, time.Hour), "without the role of support")
 	refused(supportToken(t, []string{"support"}, -time.Hour), "has expired")
 	enter(supportToken(t, []string{"support"}, time.Hour))
