@@ -2,8 +2,24 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"caac-hub/hub/notify"
 )
+
+// CountPushAnswers counts two answers of each of so many hosts, as the hub does.
+func CountPushAnswers(r prometheus.Registerer, hosts int) {
+	m := newMetrics()
+	r.MustRegister(m.pushAnswers)
+	for range 2 {
+		for i := range hosts {
+			m.answered(notify.PushAnswer{Host: fmt.Sprint("host-", i), Class: notify.AnswerAccepted})
+		}
+	}
+}
 
 // Sizes counts what the hub holds in memory for work and sockets. Once nothing
 // waits and no page is open, all of it is gone.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ type metrics struct {
 	reachedNobody   *prometheus.CounterVec // cause
 	deadlines       prometheus.Counter
 	pushAnswers     *prometheus.CounterVec // host, class
+	hosts           answerHosts
 	receipts        *prometheus.CounterVec // kind, event
 	drops           *prometheus.CounterVec // reason
 	refusals        *prometheus.CounterVec // reason
@@ -33,6 +35,7 @@ func newMetrics() *metrics {
 	}
 	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 	return &metrics{
+		hosts:           answerHosts{known: map[string]bool{}},
 		messages:        counter("caac_messages_total", "Messages posted, by outcome.", "outcome"),
 		decisions:       counter("caac_decisions_total", "Decisions, by channel and reason.", "channel", "reason"),
 		ends:            counter("caac_deliveries_ended_total", "Deliveries that came to their end.", "end", "reason"),
@@ -69,6 +72,33 @@ func (m *metrics) register(r prometheus.Registerer, h *Hub) error {
 
 func (m *metrics) dropped(reason string) { m.drops.WithLabelValues(reason).Inc() }
 func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+
+// answerHosts are the push hosts that are counted by name. Agents name them, any
+// under a push service's domain.
+type answerHosts struct {
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+const (
+	maxAnswerHosts = 100
+	otherHosts     = "other"
+)
+
+func (m *metrics) answered(a notify.PushAnswer) {
+	h := &m.hosts
+	h.mu.Lock()
+	host := a.Host
+	if !h.known[host] {
+		if len(h.known) < maxAnswerHosts {
+			h.known[host] = true
+		} else {
+			host = otherHosts
+		}
+	}
+	h.mu.Unlock()
+	m.pushAnswers.WithLabelValues(host, string(a.Class)).Inc()
+}
 
 func (m *metrics) decided(d notify.Decision) {
 	m.decisions.WithLabelValues(string(d.Channel), string(d.Reason)).Inc()

@@ -80,3 +80,23 @@ func TestEveryEndIsCountedOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestPushHostsBeyondTheirNumberAreCountedTogether(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	hub.CountPushAnswers(reg, 150)
+	families, err := reg.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatal(families, err)
+	}
+	byHost := map[string]float64{}
+	for _, m := range families[0].GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "host" {
+				byHost[l.GetValue()] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	if len(byHost) != 101 || byHost["host-99"] != 2 || byHost["other"] != 100 {
+		t.Errorf("%d hosts, %v of the last by name, %v of others", len(byHost), byHost["host-99"], byHost["other"])
+	}
+}

@@ -101,7 +101,7 @@ func (h *Hub) send(ctx context.Context, d notify.Device, show wire.Show, data wi
 		return notify.PushAnswer{}, errTakenOver
 	}
 	answer := h.push.Send(ctx, *d.Subscription, notify.PushMessage{Payload: payload, Declarative: true, Topic: topic, TTL: max(ttl, time.Second)})
-	h.metrics.pushAnswers.WithLabelValues(answer.Host, string(answer.Class)).Inc()
+	h.metrics.answered(answer)
 	return answer, nil
 }
 
