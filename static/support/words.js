@@ -13,7 +13,7 @@ export const TEXTS = {
     away: 'The hub does not answer. What you see is as it was; this page tries again every few seconds.', streamBusy: 'As many pages follow the hub as it lets. This one shows what is new when you search again.', back: 'The hub answers again.',
     enterTitle: 'Who asks?', enterLabel: 'API key, or an agent token with the role of support', enter: 'Open',
     enterNote: 'It is kept in this tab until you close it, and sent to this hub only.',
-    tabWhy: 'Why did it ring?', tabReach: 'Who can be reached now', tabRules: 'Try the rules', parts: 'Parts of this page',
+    tabWhy: 'Why did it (not) ring?', tabReach: 'Who can be reached now', tabRules: 'Try the rules', parts: 'Parts of this page',
     searchBy: 'Search by', message: 'Message', conversation: 'Conversation', agent: 'Agent', device: 'Device code', searchFor: 'Search for',
     forMessage: 'a message’s id; nothing: the newest', forConversation: 'a conversation’s id; nothing: the newest', forAgent: 'an agent’s id or name; nothing: all', forDevice: 'ABCD-EFGH, from My profile; nothing: all',
     reason: 'Reason', anyReason: 'any', team: 'Team', anyTeam: 'any', until: 'Not after', onlyNobody: 'Only what reached nobody', withText: 'Show text, where it is kept', search: 'Search', reset: 'Clear',
