@@ -70,6 +70,15 @@ func supportsDay(s *story, b *browser.Browser) {
 	page.Eval(`(() => { const by = document.querySelector("#why select"); by.value = "message"; const to = document.querySelector("#why .words input"); to.value = `+strconv.Quote(code)+`; to.dispatchEvent(new Event("input")); if (by.value !== "device") throw new Error(by.value) })()`, nil)
 	page.Eval(`location.hash = "#why?agent=EI"`, nil)
 	page.Wait("what is mei's by part of her name", `document.querySelectorAll("#why .found").length === 2`)
+	page.Eval(`(() => {
+		const at = new Date();
+		const local = (t) => new Date(t - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+		window.minutes = [local(at.getTime() - 600_000), local(at.getTime())];
+		location.hash = "#why?agent=mei&until=" + minutes[0];
+	})()`, nil)
+	page.Wait("nothing of ten minutes ago", says("#why [role=status]", "Nothing found for agent “mei”, not after")+` && document.querySelector("#why [type=datetime-local]").value === minutes[0]`)
+	page.Eval(`location.hash = "#why?agent=mei&until=" + minutes[1]`, nil)
+	page.Wait("what was told until now", `document.querySelectorAll("#why .found").length === 2`)
 	page.Eval(`location.hash = "#why?device=ABCD-EFGH&reason=page_closed"`, nil)
 	page.Wait("nothing, and what was looked for", says("#why [role=status]", "Nothing found for device “ABCD-EFGH”, reason “no page is open”. Messages looked at: 2."))
 	page.Wait("what is allowed", says("#why", "A code has eight letters and digits"))
