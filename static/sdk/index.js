@@ -236,10 +236,8 @@ export function connect(options) {
 
   async function mend() {
     if (!welcome || !settings) return;
-    const { device } = settings;
-    const { vapid } = welcome;
     registerWorker();
-    const repaired = registration.then((r) => push.repair(r, device, vapid, api));
+    const repaired = registration.then((r) => push.repair(r, () => [/** @type {Settings} */ (settings).device, /** @type {Welcome} */ (welcome).vapid], api));
     subscribing = Promise.allSettled([subscribing, repaired]);
     try {
       if (await repaired) refresh(true);

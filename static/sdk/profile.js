@@ -58,20 +58,23 @@ export async function deviceTest(notify, registration, agent, locale) {
 }
 
 /**
- * What the states of a test add up to, in words.
+ * What the states of a test add up to, in words, in whatever order they came.
  * @param {TestFrame[]} frames
  * @param {boolean} here whether this device's worker has it
  * @returns {PushTestResult}
  */
 export function resultOf(frames, here) {
   const last = frames.at(-1);
-  const accepted = frames.find((f) => f.stage === 'accepted');
+  const at = (/** @type {string} */ stage) => frames.find((f) => f.stage === stage);
+  const accepted = at('accepted');
+  const received = at('received');
+  const refused = at('failed');
   const result = { accepted: !!accepted, receivedMillis: null, silenced: last?.silenced ?? accepted?.silenced ?? [] };
-  if (last?.stage === 'received') {
-    const { millis } = last;
+  if (received) {
+    const { millis } = received;
     return { ...result, accepted: true, receivedMillis: millis, detail: `Received after ${(millis / 1000).toFixed(millis < 100 ? 2 : 1)} s.` };
   }
-  if (last?.stage === 'failed') return { ...result, detail: `The push could not be delivered: ${last.detail || 'the push service refused it'}.` };
+  if (refused) return { ...result, detail: `The push could not be delivered: ${refused.detail || 'the push service refused it'}.` };
   if (here) return { ...result, accepted: true, detail: 'This device has received it, but its receipt did not reach the hub.' };
   return {
     ...result,

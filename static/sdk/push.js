@@ -172,15 +172,16 @@ export async function disable(registration, api) {
  * Compares the browser's subscription with the hub's and mends what differs.
  * It never asks for permission.
  * @param {ServiceWorkerRegistration | null} registration
- * @param {DeviceSettings} device as the hub has it
- * @param {VapidKey} vapid
+ * @param {() => [DeviceSettings, VapidKey]} known what the hub has, as far as it has told by now
  * @param {Api} api
  * @returns {Promise<boolean>} whether something was changed
  */
-export async function repair(registration, device, vapid, api) {
-  if (!registration?.pushManager || !vapid.public) return false;
+export async function repair(registration, known, api) {
+  if (!registration?.pushManager) return false;
   await activated(registration);
   return alone(async () => {
+    const [device, vapid] = known();
+    if (!vapid.public) return false;
     const memory = pushMemory();
     const subscription = await registration.pushManager.getSubscription();
     // Another tab mended it after this page was told of the old state.

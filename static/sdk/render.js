@@ -56,7 +56,7 @@ export function createRenderer({ options, worker, toasts, presence, self, versio
       return false;
     });
     const el = byHost === true ? null : toasts?.show(frame);
-    if (!el && (byHost === false || !options.onToast)) return not('this page shows no toasts');
+    if (!el && (byHost === false || !options.onToast)) return not('the page shows no toasts');
     if (!(await drawn()) || !visible()) return hidden;
     if (el && el.getClientRects().length === 0) return not('the toast is hidden');
     return { rendered: true };
@@ -69,7 +69,7 @@ export function createRenderer({ options, worker, toasts, presence, self, versio
   async function raise(frame) {
     if (permission() !== 'granted') return not(`permission is ${permission()}`);
     const r = await worker();
-    if (!r) return not('this page has no service worker');
+    if (!r) return not('the page has no service worker');
     if (await wasShown(frame.id)) return { rendered: true }; // by a push that overtook a late frame
     const { conversation, counts, show, silent } = frame;
     const navigate = show.navigate ?? conversationUrl(conversation);

@@ -8,7 +8,7 @@
  */
 export function deviceTest(notify: typeof import("./local.js").notify, registration: Promise<ServiceWorkerRegistration | null>, agent: string, locale: string): Promise<TestResult>;
 /**
- * What the states of a test add up to, in words.
+ * What the states of a test add up to, in words, in whatever order they came.
  * @param {TestFrame[]} frames
  * @param {boolean} here whether this device's worker has it
  * @returns {PushTestResult}

@@ -52,12 +52,11 @@ export function disable(registration: ServiceWorkerRegistration | null, api: Api
  * Compares the browser's subscription with the hub's and mends what differs.
  * It never asks for permission.
  * @param {ServiceWorkerRegistration | null} registration
- * @param {DeviceSettings} device as the hub has it
- * @param {VapidKey} vapid
+ * @param {() => [DeviceSettings, VapidKey]} known what the hub has, as far as it has told by now
  * @param {Api} api
  * @returns {Promise<boolean>} whether something was changed
  */
-export function repair(registration: ServiceWorkerRegistration | null, device: DeviceSettings, vapid: VapidKey, api: Api): Promise<boolean>;
+export function repair(registration: ServiceWorkerRegistration | null, known: () => [DeviceSettings, VapidKey], api: Api): Promise<boolean>;
 import type { VapidKey } from './types.js';
 import type { Api } from './api.js';
 import type { PushResult } from './types.js';
