@@ -6,6 +6,8 @@
 /** @import {Login, PushResult, Self, Settings} from '../sdk/types.js' */
 /** @import {Tested} from './checks.js' */
 /** @import {Key} from './strings.js' */
+// The SDK loads its tests when they are asked for; here they are to be there without the hub, too.
+import '../sdk/profile.js';
 import { byId, el, once } from './common.js';
 import { look, needs, reopening, shareButton } from './platform.js';
 import { deviceTestWords, enableWords, errorWords, pushTestWords } from './results.js';
