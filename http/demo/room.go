@@ -81,12 +81,20 @@ func (r *room) came(id string) hub.MessageInput {
 
 func (r *room) close() { close(r.ended) }
 
+// conversations are those of which there is a transcript, by their newest line,
+// newest first.
 func (r *room) conversations() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ids := slices.Clone(r.order)
 	slices.Reverse(ids)
+	slices.SortStableFunc(ids, func(a, b string) int { return r.newestLocked(b).At.Compare(r.newestLocked(a).At) })
 	return ids
+}
+
+func (r *room) newestLocked(conversation string) line {
+	ls := r.threads[conversation]
+	return ls[len(ls)-1]
 }
 
 func (r *room) lines(conversation string) []line {
