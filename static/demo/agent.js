@@ -274,6 +274,14 @@ function start() {
     e.preventDefault();
   });
 
+  // Toasts stand above what is at the foot of the page.
+  const feet = ['reply', 'demo'].map((id) => byId(id));
+  const foot = new ResizeObserver(() => {
+    const tops = feet.filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect().top);
+    byId('toasts').style.setProperty('--foot', `${innerHeight - Math.min(innerHeight, ...tops)}px`);
+  });
+  for (const e of feet) foot.observe(e);
+
   // Where the on-screen keyboard covers the page (iOS), the page ends above it.
   visualViewport?.addEventListener('resize', () => {
     const { height, scale } = /** @type {VisualViewport} */ (visualViewport);

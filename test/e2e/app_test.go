@@ -379,6 +379,25 @@ func TestChatKeepsUpWithAStreamAndLosesNoReply(t *testing.T) {
 	close(done)
 	streaming.Wait()
 
+	// What has to be told beside a long list stands above it, and toasts above what is typed.
+	tabCall(t, p, "Emulation.setDeviceMetricsOverride", map[string]any{"width": 1000, "height": 600, "deviceScaleFactor": 1, "mobile": false}, nil)
+	for i := range 12 {
+		s.message(fmt.Sprintf("c%d", i+2), "mei", "hello")
+	}
+	s.duty("mei", false)
+	p.Wait("the note above the list", `(() => {
+		const bottom = (id) => document.querySelector(id).getBoundingClientRect().bottom;
+		const list = document.querySelector("#conversations");
+		return list.scrollHeight > list.clientHeight && bottom("#duty-note") > 0 && bottom("#duty-note") <= list.getBoundingClientRect().top;
+	})()`)
+	s.duty("mei", true)
+	p.Type("#reply-text", "one\ntwo\nthree\nfour\nfive")
+	p.Wait("to be on duty", `!document.querySelector("#duty-note").checkVisibility()`)
+	s.message("c2", "mei", "a toast")
+	p.Wait("a toast above the reply", `document.querySelector("#toasts").firstChild?.shadowRoot.querySelector(".toast")
+		&& document.querySelector("#toasts").getBoundingClientRect().bottom <= document.querySelector("#reply").getBoundingClientRect().top`)
+	tabCall(t, p, "Emulation.clearDeviceMetricsOverride", nil, nil)
+
 	reply := func(text string) {
 		p.Type("#reply-text", text)
 		p.Gesture(`document.querySelector("#reply").requestSubmit()`, nil)
@@ -504,6 +523,8 @@ func TestAppWithoutTheHubSaysThatItIsOffline(t *testing.T) {
 			&& (await (await caches.open("caac-shell")).keys()).length >= 9)()`)
 		stop()
 		p.Wait("the page to say so", `document.querySelector("#connection").innerText.includes("Trying again")`)
+		p.Gesture(`document.querySelector("#device-test").click()`, nil)
+		p.Wait("the Device test, which needs no hub", `document.querySelector("#test-result").textContent.startsWith("Notifications are not granted")`)
 		p.Gesture(`location.reload()`, nil)
 		p.Wait("the shell", `document.querySelector("h1")?.innerText === "You are offline" && document.querySelector("img").naturalWidth > 0 && getComputedStyle(document.querySelector("main")).display === "grid"`)
 		s.run(c)
