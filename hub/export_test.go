@@ -105,3 +105,9 @@ func (h *Hub) SweepLogins(ctx context.Context, idle time.Duration) error {
 	h.limits.LoginIdle = idle
 	return h.sweepLogins(ctx)
 }
+
+// HoldReachSummary has others wait for the summary until letGo.
+func (h *Hub) HoldReachSummary() (letGo func()) {
+	h.reachable.turn <- struct{}{}
+	return func() { <-h.reachable.turn }
+}

@@ -119,7 +119,7 @@ func New(o Options) (*Hub, error) {
 		ceiling: o.Ceiling, pageDuty: o.PageDuty,
 		dir: newDirectory(o.Store), sockets: newRegistry(), ended: make(chan struct{}),
 		drainSpread: cmp.Or(o.DrainSpread, 5*time.Second), closed: &closedTags{agents: map[string][]closedTag{}}, tests: &pushTests{byID: map[string]*pushTest{}},
-		watch: watchers{all: map[chan Event]struct{}{}}, unheard: unheard{devices: map[string]*silence{}},
+		watch: watchers{all: map[chan Event]struct{}{}}, unheard: unheard{devices: map[string]*silence{}}, reachable: reachCache{turn: make(chan struct{}, 1)},
 	}
 	h.base, h.cut = context.WithCancel(context.Background())
 	h.storeCtx, h.cutStore = context.WithCancel(context.Background())

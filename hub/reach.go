@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"caac-hub/hub/notify"
@@ -216,7 +215,7 @@ func cause(dec notify.Decision, d notify.Device, l notify.LoginView) notify.Reas
 
 // reachCache keeps the last summary.
 type reachCache struct {
-	mu   sync.Mutex // held while it is made
+	turn chan struct{} // taken while it is made
 	last ReachSummary
 }
 
@@ -224,8 +223,12 @@ type reachCache struct {
 // most 10 s ago. It looks at no more than 20,000 agents.
 func (h *Hub) ReachSummary(ctx context.Context) (ReachSummary, error) {
 	c := &h.reachable
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return ReachSummary{}, ctx.Err()
+	}
 	if !c.last.At.IsZero() && time.Since(c.last.At) < reachFresh {
 		return c.last.clone(), nil
 	}

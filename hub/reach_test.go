@@ -1,7 +1,9 @@
 package hub_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -266,6 +268,22 @@ func TestMetricCountsOnDutyAgentsWhoCannotBeReachedByCause(t *testing.T) {
 		b, _ := json.Marshal(got)
 		if string(b) != `{"device_off":0,"muted":1,"no_receipt":0,"no_subscription":1,"not_logged_in":1,"on duty":4,"permission_default":0,"permission_denied":0,"push_rejected":0,"subscription_gone":0}` {
 			t.Errorf("%s", b)
+		}
+	})
+}
+
+func TestSummaryUnderWayIsWaitedForNoLongerThanAsked(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		letGo := w.hub.HoldReachSummary()
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := w.hub.ReachSummary(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 2*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		letGo()
+		if sum, err := w.hub.ReachSummary(t.Context()); err != nil || !sum.Whole {
+			t.Errorf("%+v, %v", sum, err)
 		}
 	})
 }
