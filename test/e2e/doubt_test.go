@@ -47,5 +47,11 @@ func TestPushTestShowsItsDelay(t *testing.T) {
 			s.t.Errorf("a real message would be silenced by %q, want %q first", result.Silenced, notify.OffDuty)
 		}
 		s.Desktop.WaitNotification(s.t, "Push test")
+		// What the hub was asked for may arrive after what it told by itself.
+		var late struct{ ReceivedMillis *int }
+		mei.Eval(`import("`+s.hub+`/sdk/profile.js").then((m) => m.resultOf([{ stage: "received", millis: 7 }, { stage: "accepted", millis: 5 }], true))`, &late)
+		if late.ReceivedMillis == nil || *late.ReceivedMillis != 7 {
+			s.t.Errorf("received before the push service's answer was heard of: %+v", late)
+		}
 	})
 }
