@@ -74,11 +74,11 @@ export const ENDS = {
 export const EVENTS = {
   en: {
     acknowledged: 'A page confirmed that it showed it', redecided: 'Decided once more', push_queued: 'The push is to be sent', push_answer: 'Sent; the push service answered',
-    displayed: 'Given to the system (Do Not Disturb may still hide it)', clicked: 'Clicked', dismissed: 'Dismissed', retry: 'Tried again',
+    displayed: 'Given to the system (Do Not Disturb may still hide it)', clicked: 'Clicked', dismissed: 'Dismissed by the agent, or closed by CAAC', retry: 'Tried again',
   },
   'zh-TW': {
     acknowledged: '頁面確認已顯示', redecided: '重新決定', push_queued: '推播等待送出', push_answer: '已送出，推播服務回應',
-    displayed: '已交給系統（可能仍被勿擾模式隱藏）', clicked: '已點擊', dismissed: '已關閉', retry: '重試',
+    displayed: '已交給系統（可能仍被勿擾模式隱藏）', clicked: '已點擊', dismissed: '由客服人員關閉，或由 CAAC 收回', retry: '重試',
   },
 };
 

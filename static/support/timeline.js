@@ -25,7 +25,7 @@ function outcome(d) {
 
 /** What the agent is to do or to know. @param {Delivery} d */
 function advice(d) {
-  if (!d.end || d.events?.some((e) => e.kind === 'clicked' || e.kind === 'dismissed')) return '';
+  if (!d.end || d.events?.some((e) => e.kind === 'clicked')) return '';
   if (d.end === 'push_accepted') return help(wasSeen(d) ? 'displayed' : 'no_receipt');
   if (d.end === 'acknowledged') return help(d.channel === 'local' ? 'displayed' : d.reason);
   return help(d.end === 'merged' ? 'merged' : d.end_reason ?? '');
