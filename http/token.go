@@ -14,6 +14,7 @@ import (
 
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
 
 	"caac-hub/hub"
 	"caac-hub/hub/notify"
@@ -75,7 +76,16 @@ func NewAuthenticator(ctx context.Context, o TokenOptions) (hub.Authenticator, e
 		if err != nil {
 			return nil, err
 		}
-		t.key = k.KeyfuncCtx
+		t.key = func(ctx context.Context) jwt.Keyfunc {
+			find := k.KeyfuncCtx(ctx)
+			return func(token *jwt.Token) (any, error) {
+				key, err := find(token)
+				if err != nil {
+					err = errors.Join(errKeyUnknown, err)
+				}
+				return key, err
+			}
+		}
 	case len(o.Secret) == 0 && o.JWKSURL == "" && o.JWKSFile != "":
 		b, err := os.ReadFile(o.JWKSFile)
 		if err != nil {
@@ -103,6 +113,9 @@ func NewAuthenticator(ctx context.Context, o TokenOptions) (hub.Authenticator, e
 	return t, nil
 }
 
+// errKeyUnknown is a key that a set which can change does not hold.
+var errKeyUnknown = errors.New("key unknown")
+
 func remoteKeys(ctx context.Context, o TokenOptions) (keyfunc.Keyfunc, error) {
 	client := o.Client
 	if client == nil {
@@ -115,8 +128,9 @@ func remoteKeys(ctx context.Context, o TokenOptions) (keyfunc.Keyfunc, error) {
 	k, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{o.JWKSURL}, keyfunc.Override{
 		Client:      client,
 		HTTPTimeout: 10 * time.Second,
-		// Nobody waits for the next time a key set may be asked for.
-		RateLimitWaitMax: time.Millisecond,
+		// Bounds the request as well as the wait for the next that is allowed.
+		RateLimitWaitMax:  3 * time.Second,
+		RefreshUnknownKID: rate.NewLimiter(rate.Every(15*time.Second), 1),
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(ctx context.Context, err error) { log.WarnContext(ctx, "key set not read", "err", err) }
 		},
@@ -140,6 +154,8 @@ func (t *tokens) Authenticate(ctx context.Context, token string) (hub.Claims, er
 	if err != nil {
 		code, why := "bad_token", "the token is not good"
 		switch {
+		case errors.Is(err, errKeyUnknown):
+			code, why = hub.TokenKeyUnknown, "the key that the token is signed with is not in the key set, or the set can't be read now"
 		case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
 			why = "the token's signature is not good here"
 		case errors.Is(err, jwt.ErrTokenMalformed):

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,8 +188,33 @@ func TestKeySetThatCannotBeFetchedRefusesTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Authenticate(ctx, signed(t, jwt.SigningMethodES256, e, "e", jwt.MapClaims{"sub": "mei", "exp": in(time.Hour)})); kindOf(err) != hub.Unauthorized {
-		t.Errorf("got %v", err)
+	_, err = a.Authenticate(ctx, signed(t, jwt.SigningMethodES256, e, "e", jwt.MapClaims{"sub": "mei", "exp": in(time.Hour)}))
+	if kindOf(err) != hub.Unauthorized || hub.AsError(err).Code != hub.TokenKeyUnknown {
+		t.Errorf("got %v, want that the page may come back", err)
+	}
+}
+
+func TestNewKeyOfASetIsFoundAtItsFirstToken(t *testing.T) {
+	r, _ := rsa.GenerateKey(rand.Reader, 2048)
+	before, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	after, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	var set atomic.Pointer[[]byte]
+	put := func(b []byte) { set.Store(&b) }
+	put(bytes.ReplaceAll(keySet(t, r, before), []byte(`"kid":"e"`), []byte(`"kid":"old"`)))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(30 * time.Millisecond) // no key set is a millisecond away
+		w.Write(*set.Load())
+	}))
+	defer srv.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	a, err := NewAuthenticator(ctx, TokenOptions{JWKSURL: srv.URL, Client: srv.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(keySet(t, r, after))
+	if _, err := a.Authenticate(ctx, signed(t, jwt.SigningMethodES256, after, "e", jwt.MapClaims{"sub": "mei", "exp": in(time.Hour)})); err != nil {
+		t.Error(err)
 	}
 }
 

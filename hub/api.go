@@ -169,13 +169,17 @@ type Claims struct {
 }
 
 // Authenticator judges agent tokens. A token that is not good answers an
-// *Error of kind Unauthorized, one that has ended with the code TokenExpired.
+// *Error of kind Unauthorized, with the code TokenExpired or TokenKeyUnknown where
+// another token, or the same one later, may be good.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (Claims, error)
 }
 
-// TokenExpired is the code of a token that was good once.
-const TokenExpired = "token_expired"
+// Codes of tokens after which a page is to come back.
+const (
+	TokenExpired    = "token_expired"     // it was good once
+	TokenKeyUnknown = "token_key_unknown" // the key it is signed with is not known yet
+)
 
 // ItemAnswer is the answer to one item of a bulk upsert.
 type ItemAnswer struct {

@@ -72,6 +72,7 @@ func TestFirstFrameMustBeAGoodHello(t *testing.T) {
 		"no token":               {hello(""), wire.CloseBadToken},
 		"a bad token":            {hello("bad"), wire.CloseBadToken},
 		"a token that has ended": {hello("expires:-1s:mei"), wire.CloseTokenEnded},
+		"a token of a new key":   {hello("expires:0s:mei"), wire.CloseTokenEnded},
 		"an unknown agent":       {hello("nobody"), wire.CloseBadToken},
 		"an unknown field":       {map[string]any{"type": "hello", "token": "mei", "colour": "red"}, wire.CloseBadFrame},
 		"no JSON object":         {"hello", wire.CloseBadFrame},

@@ -150,9 +150,10 @@ func closeCodeFor(err error) int {
 }
 
 // tokenCode is the close code for a token that is not good: a page that was asleep
-// may only have an old one.
+// may only have an old one, and keys change.
 func tokenCode(err error) int {
-	if AsError(err).Code == TokenExpired {
+	switch AsError(err).Code {
+	case TokenExpired, TokenKeyUnknown:
 		return wire.CloseTokenEnded
 	}
 	return wire.CloseBadToken

@@ -297,7 +297,10 @@ func (nameIsToken) Authenticate(_ context.Context, token string) (hub.Claims, er
 		if err != nil {
 			return hub.Claims{}, err
 		}
-		if d <= 0 {
+		if d == 0 {
+			return hub.Claims{}, &hub.Error{Kind: hub.Unauthorized, Code: hub.TokenKeyUnknown, Message: "the key is not known"}
+		}
+		if d < 0 {
 			return hub.Claims{}, &hub.Error{Kind: hub.Unauthorized, Code: hub.TokenExpired, Message: "the token has expired"}
 		}
 		return hub.Claims{Agent: parts[2], Expires: time.Now().Add(d)}, nil

@@ -169,7 +169,7 @@ func TestAppHasWordsForEveryProblemAnAgentCanMeet(t *testing.T) {
 			}
 			b, err := os.ReadFile(path)
 			answered = append(answered, all(`Code: +"(\w+)"`, string(b))...)
-			answered = append(answered, all(`is the code of .*\nconst \w+ = "(\w+)"`, string(b))...)
+			answered = append(answered, all(`Token\w+ += "(\w+)"`, string(b))...)
 			answered = append(answered, all(`(?:refuse\(|[^\w]bad\(|code, why :?= )"(\w+)"`, string(b))...)
 			for _, what := range all(`missing\("(\w+)"`, string(b)) {
 				answered = append(answered, "unknown_"+what)

@@ -15,7 +15,7 @@ export const PROBLEMS = {
   unavailable: 'problem.later', busy: 'problem.later', not_ready: 'problem.later', ending: 'problem.later', bus: 'problem.later',
   internal: 'problem.internal',
   too_many_requests: 'problem.too_many', too_many_tests: 'problem.too_many', too_many_handshakes: 'problem.too_many',
-  no_token: 'problem.login', bad_token: 'problem.login', token_expired: 'problem.login',
+  no_token: 'problem.login', bad_token: 'problem.login', token_expired: 'problem.login', token_key_unknown: 'problem.later',
   no_device: 'problem.device', not_this_device: 'problem.device', unknown_device: 'problem.device',
   unknown_agent: 'problem.agent',
   unknown_login: 'problem.forgotten',
