@@ -100,6 +100,21 @@ func TestDemoTokenIsTheAgentsAndOnlyForAgentsThatAre(t *testing.T) {
 	}
 }
 
+func TestWhatIsEmptyIsAListForTheDemosPages(t *testing.T) {
+	w := newDemo(t)
+	w.local("PUT", "/v1/teams/support", `{"members":[]}`, "Authorization", "Bearer "+w.key)
+	for _, c := range []struct{ method, path, body, want string }{
+		{"GET", "/demo/state", "", `"members":[]`},
+		{"GET", "/demo/state", "", `"conversations":[]`},
+		{"GET", "/demo/conversations/none/messages", "", `"messages":[]`},
+		{"POST", "/demo/preview", `{"kind":"text","text":"hello","to":{"team":"support"}}`, `"decisions":[`},
+	} {
+		if r := w.local(c.method, c.path, c.body); r.StatusCode != 200 || !strings.Contains(string(r.body), c.want) {
+			t.Errorf("%s %s: %d %s, want %s", c.method, c.path, r.StatusCode, r.body, c.want)
+		}
+	}
+}
+
 func TestStageSeesBeforeAndAfterASend(t *testing.T) {
 	w := newDemo(t)
 	stream := w.follow()

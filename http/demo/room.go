@@ -100,7 +100,7 @@ func (r *room) newestLocked(conversation string) line {
 func (r *room) lines(conversation string) []line {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Concat([]line{}, r.threads[conversation])
+	return append([]line{}, r.threads[conversation]...)
 }
 
 // last is the newest line of a transcript, nil where there is none.

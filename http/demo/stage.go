@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"caac-hub/http/problem"
@@ -99,7 +98,7 @@ func (d *Demo) state(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, err)
 		return
 	}
-	out.Team = teamState{ID: team, Name: cmp.Or(t.Name, teamName), Members: slices.Concat([]string{}, t.Members)}
+	out.Team = teamState{ID: team, Name: cmp.Or(t.Name, teamName), Members: append([]string{}, t.Members...)}
 	for _, id := range d.room.conversations() {
 		c, err := d.Hub.Conversation(ctx, id)
 		if isNotFound(err) {
@@ -216,7 +215,7 @@ func (d *Demo) preview(w http.ResponseWriter, r *http.Request) {
 	}
 	answer(w, http.StatusOK, struct {
 		Decisions []notify.Decision `json:"decisions"`
-	}{slices.Concat([]notify.Decision{}, ds)})
+	}{append([]notify.Decision{}, ds...)})
 }
 
 func (d *Demo) transcript(w http.ResponseWriter, r *http.Request) {
