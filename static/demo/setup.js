@@ -19,10 +19,23 @@ const UNFINISHED = 'caac.setup.unfinished';
 /** @typedef {'unsubscribe' | 'clear' | 'register' | 'test'} Name */
 /** @typedef {{name: Name, state: 'running' | 'passed' | 'failed', error?: {code?: string, message?: string}, enabled?: PushResult, tested?: PushTestResult}} Step */
 
-/** @returns {boolean} whether it was begun before this page was loaded, and is to go on in it */
-export function pendingSetup() {
-  return sessionStorage.getItem(PENDING) !== null;
+/**
+ * @template T
+ * @param {() => T} use of storage, which may be blocked
+ * @returns {T | null} null: it is
+ */
+function stored(use) {
+  try {
+    return use();
+  } catch {
+    return null;
+  }
 }
+
+const pending = () => stored(() => sessionStorage.getItem(PENDING));
+
+/** @returns {boolean} whether it was begun before this page was loaded, and is to go on in it */
+export const pendingSetup = () => pending() !== null;
 
 /** Clears what this browser keeps; the device's identity stays, so that support finds it. */
 async function clear() {
@@ -44,7 +57,7 @@ async function clear() {
 export function setUpAgain(client, profile) {
   const button = /** @type {HTMLButtonElement} */ (byId('set-up-again'));
   /** @type {Step[]} */
-  let steps = JSON.parse(sessionStorage.getItem(PENDING) ?? '[]');
+  let steps = JSON.parse(pending() ?? '[]');
   /** @type {'' | 'offline' | 'tap' | 'done' | 'failed'} */
   let outcome = '';
   let busy = false;
@@ -97,21 +110,22 @@ export function setUpAgain(client, profile) {
       return show();
     }
     busy = true;
-    localStorage.setItem(UNFINISHED, '1');
+    stored(() => localStorage.setItem(UNFINISHED, '1'));
     await step('unsubscribe', () => client.disablePush());
     await step('clear', clear);
-    sessionStorage.setItem(PENDING, JSON.stringify(steps));
-    location.reload();
+    stored(() => sessionStorage.setItem(PENDING, JSON.stringify(steps)));
+    if (pendingSetup()) location.reload();
+    else await goOn();
   }
 
   async function goOn() {
     busy = true;
     outcome = '';
-    sessionStorage.removeItem(PENDING);
+    stored(() => sessionStorage.removeItem(PENDING));
     const registered = await step('register', async (s) => {
       s.enabled = await profile.enable();
     });
-    if (registered) localStorage.removeItem(UNFINISHED);
+    if (registered) stored(() => localStorage.removeItem(UNFINISHED));
     const rings = registered && (await step('test', async (s) => {
       s.tested = await profile.pushTest();
     }));
@@ -123,10 +137,10 @@ export function setUpAgain(client, profile) {
   /** Gives push back to a device whose page was closed in the middle. */
   async function mend() {
     const { settings } = profile.known();
-    if (mended || busy || !settings || pendingSetup() || localStorage.getItem(UNFINISHED) === null) return;
+    if (mended || busy || !settings || pendingSetup() || stored(() => localStorage.getItem(UNFINISHED)) === null) return;
     mended = true;
     if (needsTap()) return;
-    if (settings.device.subscribed || (await client.enablePush()).ok) localStorage.removeItem(UNFINISHED);
+    if (settings.device.subscribed || (await client.enablePush()).ok) stored(() => localStorage.removeItem(UNFINISHED));
   }
 
   /** Whether permission or the system asks for a person's tap. */

@@ -414,6 +414,16 @@ func TestChatKeepsUpWithAStreamAndLosesNoReply(t *testing.T) {
 	reply("third")
 	p.Wait("the reply", `document.querySelector("#lines li.mine")?.innerText.includes("third") && refused > 1`)
 
+	// A browser may keep nothing for a site.
+	tabCall(t, p, "Page.enable", nil, nil)
+	var script struct{ Identifier string }
+	tabCall(t, p, "Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `for (const name of ["localStorage", "sessionStorage"])
+		Object.defineProperty(window, name, { configurable: true, get() { throw new DOMException("blocked", "SecurityError"); } });`}, &script)
+	p.Navigate(s.hub + "/agent/mei")
+	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
+	openCheck(p)
+	tabCall(t, p, "Page.removeScriptToEvaluateOnNewDocument", map[string]any{"identifier": script.Identifier}, nil)
+
 	p.Navigate(s.hub + "/agent/nobody-is-called-so")
 	p.Wait("to be told that there is no such agent", `document.querySelector("#gone-words").innerText === "The hub doesn't know this agent." && !document.querySelector("#app").checkVisibility()`)
 	p.Navigate(s.hub + "/agent/")
