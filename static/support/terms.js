@@ -16,7 +16,7 @@ export const CHANNELS = {
 export const REASONS = {
   en: {
     unassigned: 'nobody is assigned', not_logged_in: 'logged in on no device', off_duty: 'off duty', agent_muted: 'the agent turned notifications off',
-    viewing_conversation: 'this very chat is open and looked at', actively_viewing: 'CAAC is being looked at', device_off: 'the device’s notification switch is off',
+    viewing_conversation: 'this very conversation is open and looked at', actively_viewing: 'CAAC is being looked at', device_off: 'the device’s notification switch is off',
     permission_denied: 'the browser blocks notifications', permission_default: 'notifications were never granted on this device',
     visible_unfocused: 'the page is visible, but another window is used', no_subscription: 'the device has no push subscription',
     page_hidden: 'the page is open, but hidden', page_closed: 'no page is open', unconfirmed: 'no page confirmed that it showed it',
@@ -48,8 +48,8 @@ export const HELP = {
     push_rejected: 'Open CAAC there once: it subscribes again.', no_receipt: 'Is the device on and online? May its browser work in the background?',
     unconfirmed: 'Reload CAAC there, and grant: where no page answers, only a push can ring.', push_expired: 'There is nothing to do on the device; an operator sees in the metrics which push service did not answer.',
     displayed: 'The device got it: look at Do Not Disturb or Focus, the volume, and the system’s notification settings of the browser or app.',
-    viewing_conversation: 'The chat that is open and looked at does not ring.', actively_viewing: 'While CAAC is looked at it shows messages itself, and nothing rings.',
-    read_elsewhere: 'Another page showed this chat at that moment, and it was looked at there.', merged: 'It had rung less than 5 s before: one more ring told of all that came meanwhile.',
+    viewing_conversation: 'The conversation that is open and looked at does not ring.', actively_viewing: 'While CAAC is looked at it shows messages itself, and nothing rings.',
+    read_elsewhere: 'Another page showed this conversation at that moment, and it was looked at there.', merged: 'It had rung less than 5 s before: one more ring told of all that came meanwhile.',
   },
   'zh-TW': {
     off_duty: '請切換為「上線（值班中）」：期間的訊息會計入未讀數，但不會再響。', agent_muted: '請在「個人檔案」開啟通知。',
@@ -150,7 +150,7 @@ export const KINDS = {
 export const ROWS = {
   en: [
     ['the agent is off duty', 'silent'], ['the agent turned notifications off', 'silent'],
-    ['an active page shows this very chat', 'in the page only; counts as read'], ['a page is active: visible and focused', 'in the page only: counts and a toast'],
+    ['an active page shows this very conversation', 'in the page only; counts as read'], ['a page is active: visible and focused', 'in the page only: counts and a toast'],
     ['the device’s switch is off', 'in the page if one is open, else silent'], ['notifications are not granted', 'in the page if one is open, else silent'],
     ['a page is visible, not focused', 'the page raises the notification'], ['pages are hidden, no push subscription', 'the page raises the notification'],
     ['no page open, no push subscription', 'silent'], ['pages are hidden, or none is open', 'push'],

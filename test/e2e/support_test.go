@@ -103,7 +103,7 @@ func supportsDay(s *story, b *browser.Browser) {
 		page.Eval(`(() => { const s = document.querySelector(`+strconv.Quote(selector)+`); s.value = `+strconv.Quote(value)+`; s.dispatchEvent(new Event("input", {bubbles: true})) })()`, nil)
 	}
 	choose("#rules .device select", "viewing")
-	page.Wait("row 3", says("#rules .device .result", "in the page only – this very chat is open and looked at (row 3)"))
+	page.Wait("row 3", says("#rules .device .result", "in the page only – this very conversation is open and looked at (row 3)"))
 	page.Wait("the second decision", says("#rules .device .result", "If no page confirms it within 3 s: push"))
 	page.Wait("the courtesy", `[...document.querySelectorAll("#rules .device .result")][1].innerText.includes("It would be held for at most 3 s")`)
 	choose("#rules .device select", "lapsed")
