@@ -21,11 +21,13 @@ const (
 // subscribes anew, and many may share a network address.
 const keysAtOnce = 20
 
-// shown is what a page was last told; the outbox's lock guards it.
+// shown is what a page was last told, in the order of its frames: each is queued
+// and noted in one step. The outbox's lock guards it.
 type shown struct {
 	version  int64 // of its agent's unread
-	agent    int64 // revision of its agent
+	agent    int64 // revision of its agent; 0: its welcome is on its way
 	device   int64 // revision of its device
+	duty     int64 // revision of the agent whose duty it was told
 	onDuty   bool
 	settings uint64 // hash
 	key      string // id of the VAPID key
@@ -45,33 +47,62 @@ func (s *socket) toldKey(id string) {
 	s.out.mu.Unlock()
 }
 
-// toldOf notes that the page was told of its agent and device as they are, and
-// reports whether that was news of their settings.
-func (s *socket) toldOf(a notify.Agent, d notify.Device) (news bool) {
-	hash := fnv.New64a()
-	hash.Write(encode(s.settingsOf(a, d)))
+// showWelcome sends full state, made of an agent and a device. It does not where
+// the page was told of newer ones meanwhile, unless always is set, and reports it.
+func (s *socket) showWelcome(w wire.Welcome, a notify.Agent, d notify.Device, always bool) bool {
+	frame, settings := encode(w), hashOf(w.Settings)
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
-	w := &s.out.shown
-	if a.Rev < w.agent || d.Rev < w.device {
+	x := &s.out.shown
+	if !always && (a.Rev < max(x.agent, x.duty) || d.Rev < x.device) {
 		return false
 	}
-	news = w.settings != hash.Sum64()
-	w.agent, w.device, w.onDuty, w.settings = a.Rev, d.Rev, a.OnDuty, hash.Sum64()
-	return news
+	s.queueLocked(frame)
+	*x = shown{max(x.version, w.Version), a.Rev, d.Rev, a.Rev, a.OnDuty, settings, w.VAPID.ID}
+	return true
 }
 
-// settingsOf asks a page that was told of another VAPID key for no new
+// showSettings sends the page the settings as they are, if they are news to it or
+// always is set. A page that was told of another VAPID key is asked for no new
 // subscription: it would make it for that key, and be asked again.
-func (s *socket) settingsOf(a notify.Agent, d notify.Device) wire.Settings {
+func (s *socket) showSettings(a notify.Agent, d notify.Device, always bool) {
 	set := s.hub.settingsOf(a, d)
 	current, _ := s.hub.push.Key()
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
-	if s.out.shown.key != current {
+	x := &s.out.shown
+	if a.Rev < x.agent || d.Rev < x.device {
+		return
+	}
+	if x.key != current {
 		set.Device.Resubscribe = false
 	}
-	return set
+	settings := hashOf(set)
+	news := x.settings != settings
+	x.agent, x.device, x.settings = a.Rev, d.Rev, settings
+	if news || always {
+		s.flushCountsLocked()
+		s.queueLocked(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: set}))
+	}
+}
+
+// sendDuty tells the page its agent's duty, unless it was told of a newer one.
+func (s *socket) sendDuty(a notify.Agent) {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	x := &s.out.shown
+	if a.Rev < x.duty {
+		return
+	}
+	x.duty, x.onDuty = a.Rev, a.OnDuty
+	s.flushCountsLocked()
+	s.queueLocked(encode(wire.DutyFrame{Type: wire.TypeDuty, OnDuty: a.OnDuty}))
+}
+
+func hashOf(set wire.Settings) uint64 {
+	hash := fnv.New64a()
+	hash.Write(encode(set))
+	return hash.Sum64()
 }
 
 // checkLoop compares what pages were told with the store, and tells them the
@@ -148,11 +179,11 @@ func (h *Hub) check(ctx context.Context, ss []*socket) error {
 		if was.agent == 0 {
 			continue // its welcome is on its way
 		}
+		if was.onDuty != a.OnDuty && was.duty <= a.Rev {
+			s.showDuty(ctx, a)
+		}
 		if was.agent < a.Rev || was.device < d.Rev {
-			if was.onDuty != a.OnDuty {
-				s.showDuty(ctx, a)
-			}
-			s.showSettings(a, d)
+			s.showSettings(a, d, false)
 		}
 		if a.OnDuty && was.version < versions[i] { // off duty, unread grows silently
 			s.truth(ctx)
@@ -198,6 +229,6 @@ func (s *socket) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: s.settingsOf(a, d)}))
+	s.showSettings(a, d, true)
 	return nil
 }

@@ -332,7 +332,7 @@ func (h *Hub) tellSettings(ctx context.Context, d notify.Device) {
 	}
 	for _, a := range agents {
 		for _, s := range h.sockets.of(a.ID, d.ID) {
-			s.showSettings(a, d)
+			s.showSettings(a, d, false)
 		}
 		h.changed(Event{Kind: "agent", Agent: a.ID})
 	}
@@ -346,17 +346,10 @@ func (h *Hub) tellAgentSettings(ctx context.Context, a notify.Agent) {
 			continue
 		}
 		for _, s := range h.sockets.of(a.ID, d.ID) {
-			s.showSettings(a, d)
+			s.showSettings(a, d, false)
 		}
 	}
 	h.changed(Event{Kind: "agent", Agent: a.ID})
-}
-
-// showSettings sends the page the settings as they are, if they are news to it.
-func (s *socket) showSettings(a notify.Agent, d notify.Device) {
-	if s.toldOf(a, d) {
-		s.send(encode(wire.SettingsFrame{Type: wire.TypeSettings, Settings: s.settingsOf(a, d)}))
-	}
 }
 
 // Subscribe binds a subscription to the proven device. agent "" (the service

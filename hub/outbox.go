@@ -113,14 +113,6 @@ func (s *socket) flushCountsLocked() {
 	s.queueLocked(encode(c))
 }
 
-// queue queues a frame that waiting counts come after: a welcome, read from the
-// store before they changed it.
-func (s *socket) queue(frame []byte) {
-	s.out.mu.Lock()
-	defer s.out.mu.Unlock()
-	s.queueLocked(frame)
-}
-
 // dropCounts forgets waiting counts: a welcome, to be read from the store now,
 // says the same.
 func (s *socket) dropCounts() {

@@ -189,10 +189,7 @@ func (h *Hub) tellDuty(ctx context.Context, a notify.Agent) {
 }
 
 func (s *socket) showDuty(ctx context.Context, a notify.Agent) {
-	s.out.mu.Lock()
-	s.out.shown.onDuty = a.OnDuty
-	s.out.mu.Unlock()
-	s.send(encode(wire.DutyFrame{Type: wire.TypeDuty, OnDuty: a.OnDuty}))
+	s.sendDuty(a)
 	if a.OnDuty {
 		s.truth(ctx)
 	}

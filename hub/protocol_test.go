@@ -381,6 +381,39 @@ func TestLogoutWhileSayingHelloLeavesNoSocket(t *testing.T) {
 	})
 }
 
+func TestPageEndsAtTheTruthThatChangedWhileItsStateWasRead(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		w.agent("mei")
+		mei := w.open("mei", "hidden")
+		w.wait(5 * time.Second)
+		off, muted := false, false
+		w.valve.meanwhile = func() {
+			if _, err := w.hub.SetDuty(t.Context(), "mei", off, 0); err != nil {
+				t.Error(err)
+			}
+			if _, err := w.hub.SetPreferences(t.Context(), "mei", hub.PreferencesInput{Notifications: &muted}); err != nil {
+				t.Error(err)
+			}
+		}
+		mei.send(wire.Client{Type: wire.TypeRefresh})
+		w.wait(10 * time.Second)
+		var onDuty, notifications any
+		mei.mu.Lock()
+		defer mei.mu.Unlock()
+		for _, f := range mei.frames {
+			if v, ok := f["on_duty"]; ok {
+				onDuty = v
+			}
+			if v, ok := f["settings"].(map[string]any); ok {
+				notifications = v["notifications"]
+			}
+		}
+		if onDuty != false || notifications != false {
+			t.Errorf("the page shows on duty %v, notifications %v; want false, false", onDuty, notifications)
+		}
+	})
+}
+
 func TestRefreshThatFailsSendsThePageBackToStart(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		w.agent("mei")

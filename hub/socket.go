@@ -347,7 +347,9 @@ func (s *socket) handle(f *wire.Client) error {
 		}
 		err := h.SetOwnDuty(ctx, s.agent, *f.OnDuty)
 		if AsError(err) != nil && AsError(err).Kind == Forbidden {
-			s.sendDuty()
+			if a, err := h.dir.agent(ctx, s.agent); err == nil {
+				s.sendDuty(a)
+			}
 			return nil
 		}
 		return err
@@ -419,33 +421,43 @@ func (s *socket) truth(ctx context.Context) {
 
 // welcome sends full state. have is the version the page shows.
 func (s *socket) welcome(ctx context.Context, have int64, key string) error {
+	for tries := 3; ; tries-- {
+		// Older state again and again is what a store that lost writes holds.
+		sent, err := s.tryWelcome(ctx, have, key, tries == 1)
+		if sent || err != nil {
+			return err
+		}
+	}
+}
+
+// tryWelcome reports whether the state that it read was still worth telling.
+func (s *socket) tryWelcome(ctx context.Context, have int64, key string, always bool) (bool, error) {
 	h := s.hub
 	a, err := h.dir.agent(ctx, s.agent)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !slices.ContainsFunc(a.Logins, func(l notify.Login) bool { return l.Device == s.device }) {
 		s.end(wire.CloseLoggedOut, "the login ended") // before the socket was there to be closed
-		return nil
+		return true, nil
 	}
 	d, err := h.dir.device(ctx, s.device)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.dropCounts()
 	u, err := h.store.Unread(ctx, s.agent, 200)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.mu.Lock()
 	expires := s.expires
 	s.mu.Unlock()
-	vapid := h.VAPID()
 	w := wire.Welcome{
 		Type: wire.TypeWelcome, Socket: s.id, Agent: a.ID, Name: a.Name,
 		Device: wire.DeviceAuth{ID: d.ID, Key: key}, Code: deviceCode(d.ID),
 		OnDuty: a.OnDuty, Duty: h.pageDuty, Settings: h.settingsOf(a, d),
-		Version: u.Version, Total: u.Total, VAPID: vapid,
+		Version: u.Version, Total: u.Total, VAPID: h.VAPID(),
 		RenewSeconds: int(renewEvery / time.Second),
 	}
 	if !expires.IsZero() {
@@ -459,17 +471,7 @@ func (s *socket) welcome(ctx context.Context, have int64, key string) error {
 			w.Conversations = append(w.Conversations, wire.Change{Conversation: c.Conversation, Unread: c.Unread, Seq: c.Seq})
 		}
 	}
-	s.queue(encode(w))
-	s.told(u.Version)
-	s.toldKey(vapid.ID)
-	s.toldOf(a, d)
-	return nil
-}
-
-func (s *socket) sendDuty() {
-	if a, err := s.hub.dir.agent(s.hub.base, s.agent); err == nil {
-		s.send(encode(wire.DutyFrame{Type: wire.TypeDuty, OnDuty: a.OnDuty}))
-	}
+	return s.showWelcome(w, a, d, always), nil
 }
 
 // watchSockets ends leases and tokens, and pings the quiet, until ctx ends.

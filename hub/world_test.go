@@ -213,6 +213,7 @@ type valve struct {
 
 	asked     map[string]func() // called once, when the agent is first read
 	unreadErr error
+	meanwhile func() // called once, when an agent's unread is next read
 }
 
 func (v *valve) Agents(ctx context.Context, ids []string) ([]notify.Agent, error) {
@@ -226,6 +227,10 @@ func (v *valve) Agents(ctx context.Context, ids []string) ([]notify.Agent, error
 func (v *valve) Unread(ctx context.Context, agent string, limit int) (notify.Unread, error) {
 	if v.unreadErr != nil {
 		return notify.Unread{}, v.unreadErr
+	}
+	if fn := v.meanwhile; fn != nil {
+		v.meanwhile = nil
+		fn()
 	}
 	return v.Store.Unread(ctx, agent, limit)
 }
