@@ -386,15 +386,16 @@ func TestPageEndsAtTheTruthThatChangedWhileItsStateWasRead(t *testing.T) {
 		w.agent("mei")
 		mei := w.open("mei", "hidden")
 		w.wait(5 * time.Second)
-		off, muted := false, false
-		w.valve.meanwhile = func() {
-			if _, err := w.hub.SetDuty(t.Context(), "mei", off, 0); err != nil {
+		off, muted, h := false, false, w.hub
+		change := func() {
+			if _, err := h.SetDuty(t.Context(), "mei", off, 0); err != nil {
 				t.Error(err)
 			}
-			if _, err := w.hub.SetPreferences(t.Context(), "mei", hub.PreferencesInput{Notifications: &muted}); err != nil {
+			if _, err := h.SetPreferences(t.Context(), "mei", hub.PreferencesInput{Notifications: &muted}); err != nil {
 				t.Error(err)
 			}
 		}
+		w.valve.meanwhile.Store(&change)
 		mei.send(wire.Client{Type: wire.TypeRefresh})
 		w.wait(10 * time.Second)
 		var onDuty, notifications any

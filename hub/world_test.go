@@ -213,7 +213,7 @@ type valve struct {
 
 	asked     map[string]func() // called once, when the agent is first read
 	unreadErr error
-	meanwhile func() // called once, when an agent's unread is next read
+	meanwhile atomic.Pointer[func()] // called once, when an agent's unread is next read
 }
 
 func (v *valve) Agents(ctx context.Context, ids []string) ([]notify.Agent, error) {
@@ -228,9 +228,8 @@ func (v *valve) Unread(ctx context.Context, agent string, limit int) (notify.Unr
 	if v.unreadErr != nil {
 		return notify.Unread{}, v.unreadErr
 	}
-	if fn := v.meanwhile; fn != nil {
-		v.meanwhile = nil
-		fn()
+	if fn := v.meanwhile.Swap(nil); fn != nil {
+		(*fn)()
 	}
 	return v.Store.Unread(ctx, agent, limit)
 }
