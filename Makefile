@@ -9,9 +9,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TAGS  := e2e,redis
 VALKEY = $$(command -v valkey-server >/dev/null && echo ,valkey)
 PKGS  := ./...
-# Packages that start browsers run one at a time, after the others.
+# Packages that start browsers and programs run after the others; the longest
+# is begun first, and mostly waits.
 FIRST := $$($(GO) list -tags $(TAGS) ./... | grep -v '/test/')
-THEN  := ./test/...
+THEN  := ./test/e2e ./test/...
 # Packages with tests that can't run under -race.
 UNRACED := ./hub
 # -race needs cgo and a C compiler.
@@ -30,7 +31,7 @@ test: deps check types manifests ## Install what is missing, then check and test
 	$(GO) run ./test/report \
 		-run "-race -count=1 -timeout 20m -p 2 -tags $(TAGS)$(VALKEY) $(FIRST)" \
 		-run "-count=1 -timeout 20m $(UNRACED)" \
-		-run "-race -count=1 -timeout 20m -p 1 -tags $(TAGS) $(THEN)"
+		-run "-race -count=1 -timeout 20m -p 2 -tags $(TAGS) $(THEN)"
 
 .PHONY: test-go
 test-go: gofmt ## Check and test what needs Go alone
