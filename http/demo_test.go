@@ -336,7 +336,7 @@ func TestDemoPagesAllowNothingUnsafe(t *testing.T) {
 		}
 	}
 	code := w.ask("GET", "/", "", "Host", "tunnel.test")
-	for _, link := range []string{"/demo/base.css", "/demo/offline.css", "/demo/icon.svg"} {
+	for _, link := range []string{"/base.css", "/demo/offline.css", "/demo/icon.svg"} {
 		if !strings.Contains(string(code.body), `"`+link+`"`) {
 			t.Errorf("the page that asks for the code does not name %s", link)
 		}

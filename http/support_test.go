@@ -417,7 +417,7 @@ func TestSupportsPageIsServedInBothModesAndLogsInByItselfInTheDemoOnly(t *testin
 	page := func(o *Options) {
 		o.Static = fstest.MapFS{
 			"support/index.html": {Data: []byte(`<!doctype html><meta name="login" content=""><title>support</title>` + strings.Repeat("<p>a page that is sent gzipped", 50))},
-			"support/base.css":   {Data: []byte("a {}")}, "demo/base.css": {Data: []byte("a {}")},
+			"base.css":           {Data: []byte("a {}")}, "demo/agent.css": {Data: []byte("a {}")},
 			"demo/stage.html": {Data: []byte("<!doctype html>")}, "demo/agent.html": {Data: []byte("<!doctype html>")},
 		}
 		o.Support = SupportRole{"roles", "support"}
@@ -426,7 +426,7 @@ func TestSupportsPageIsServedInBothModesAndLogsInByItselfInTheDemoOnly(t *testin
 	if r := w.ask("GET", "/support", ""); r.StatusCode != 200 || !strings.Contains(string(r.body), `name="login" content=""`) || !strings.Contains(r.Header.Get("Content-Security-Policy"), "script-src 'self'") {
 		t.Errorf("production: %d %s %v", r.StatusCode, r.body, r.Header)
 	}
-	for path, want := range map[string]int{"/support/base.css": 200, "/demo/base.css": 404} {
+	for path, want := range map[string]int{"/base.css": 200, "/demo/agent.css": 404} {
 		if r := w.ask("GET", path, ""); r.StatusCode != want {
 			t.Errorf("%s in production: %d, want %d", path, r.StatusCode, want)
 		}

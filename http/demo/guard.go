@@ -110,7 +110,7 @@ func (d *Demo) entered(r *http.Request) bool {
 const codePage = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>CAAC demo</title>
-<link rel="icon" href="/demo/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/demo/base.css"><link rel="stylesheet" href="/demo/offline.css">
+<link rel="icon" href="/demo/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/base.css"><link rel="stylesheet" href="/demo/offline.css">
 <main>
 <img src="/demo/icon.svg" alt="" width="72" height="72">
 <h1>CAAC demo</h1>

@@ -8,7 +8,7 @@ importScripts('/sdk/sw-push.js');
   const CACHE = 'caac-shell';
   const SHELL = '/demo/offline';
   const FILES = [
-    SHELL, '/demo/base.css', '/demo/offline.css', '/demo/offline.js', '/demo/icon.svg',
+    SHELL, '/base.css', '/demo/offline.css', '/demo/offline.js', '/demo/icon.svg',
     '/demo/strings.js', '/demo/strings-en.js', '/demo/strings-zh-tw.js', '/demo/strings-fixed.js',
   ];
   /** What a proxy answers while the hub does not. */
