@@ -13,31 +13,9 @@
 /** @typedef {{message: Message, pending: boolean, deliveries: Delivery[], reached_nobody: boolean}} Trace */
 /** @typedef {{conversation: string, id: string, seq: number, kind: string, text: string, thumbnail?: string, at: string, from: string}} Line */
 
-/**
- * @template {HTMLElement} [T=HTMLElement]
- * @param {string} id
- * @returns {T}
- */
-export function byId(id) {
-  const el = document.getElementById(id);
-  if (!el) throw new Error(`the page has no #${id}`);
-  return /** @type {T} */ (el);
-}
+import { el } from '../page.js';
 
-/**
- * @param {string} tag with classes: "li.big"
- * @param {Record<string, any>} [props]
- * @param {...(Node | string | null | undefined | false)} children
- * @returns {HTMLElement}
- */
-export function el(tag, props = {}, ...children) {
-  const [name, ...classes] = tag.split('.');
-  const e = document.createElement(name);
-  if (classes.length) e.className = classes.join(' ');
-  Object.assign(e, props);
-  e.append(...children.filter((c) => c !== null && c !== undefined && c !== false));
-  return e;
-}
+export { byId, el } from '../page.js';
 
 /**
  * Makes these the children of a list, moving no node that stands right: what is
