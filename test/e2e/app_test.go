@@ -181,6 +181,26 @@ func axe(t *testing.T) string {
 	})()`
 }
 
+// accessible has the checker find nothing on a page of these widths, light and
+// dark, and then looks for more in each.
+func accessible(t *testing.T, p *browser.Page, name string, widths []int, more func(width int)) {
+	t.Helper()
+	run := axe(t)
+	for _, width := range widths {
+		for _, scheme := range []string{"light", "dark"} {
+			tabCall(t, p, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": false}, nil)
+			tabCall(t, p, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+			p.Eval(browser.Painted(scheme == "dark"), nil)
+			var violations []string
+			p.Eval(run, &violations)
+			for _, v := range violations {
+				t.Errorf("%s, %d wide, %s: %s", name, width, scheme, v)
+			}
+			more(width)
+		}
+	}
+}
+
 // unfit ends in what a phone's page has that a finger can't hit or a screen can't hold.
 const unfit = `(async () => {
 	await new Promise(requestAnimationFrame);
@@ -197,21 +217,9 @@ const unfit = `(async () => {
 func TestEveryScreenOfTheAppIsAccessible(t *testing.T) {
 	s := newDemo(t)
 	b := s.Chromium()
-	run := axe(t)
 	check := func(name string, p *browser.Page) {
 		t.Helper()
-		for _, width := range []int{1280, 390} {
-			for _, scheme := range []string{"light", "dark"} {
-				tabCall(t, p, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": false}, nil)
-				tabCall(t, p, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-				p.Eval(browser.Painted(scheme == "dark"), nil)
-				var violations []string
-				p.Eval(run, &violations)
-				for _, v := range violations {
-					t.Errorf("%s, %d wide, %s: %s", name, width, scheme, v)
-				}
-			}
-		}
+		accessible(t, p, name, []int{1280, 390}, func(int) {})
 		for _, width := range []int{390, 320} {
 			tabCall(t, p, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 640, "deviceScaleFactor": 1, "mobile": false}, nil)
 			var wrong []string

@@ -28,8 +28,8 @@ var garbage = []string{
 	`{"notification":{"title":"<img src=x onerror=alert(1)>","body":"` + strings.Repeat("x", 2000) + `"}}`,
 }
 
-// sender pushes to browsers with the hub's own key.
-func (s *story) sender() *push.Sender {
+// vapidKeys are the hub's VAPID keys, the current one first.
+func (s *story) vapidKeys(private bool) []serve.VAPIDKey {
 	s.t.Helper()
 	c := config.Default(config.Demo, s.dataDir)
 	c.DataDir = s.dataDir
@@ -38,11 +38,18 @@ func (s *story) sender() *push.Sender {
 		s.t.Fatal(err)
 	}
 	defer done()
-	keys, err := admin.VAPID(s.t.Context(), true)
+	keys, err := admin.VAPID(s.t.Context(), private)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	key, err := push.ParseKey(keys[0].Private, keys[0].Created)
+	return keys
+}
+
+// sender pushes to browsers with the hub's own key.
+func (s *story) sender() *push.Sender {
+	s.t.Helper()
+	current := s.vapidKeys(true)[0]
+	key, err := push.ParseKey(current.Private, current.Created)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -50,7 +57,7 @@ func (s *story) sender() *push.Sender {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	sender, err := push.New(push.Options{Keys: ring, Subject: c.VAPID.Subject, Dial: s.Net.Dial, RootCAs: s.Net.Pool()})
+	sender, err := push.New(push.Options{Keys: ring, Subject: config.Default(config.Demo, s.dataDir).VAPID.Subject, Dial: s.Net.Dial, RootCAs: s.Net.Pool()})
 	if err != nil {
 		s.t.Fatal(err)
 	}

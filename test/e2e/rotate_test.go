@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"caac-hub/config"
 	"caac-hub/http/serve"
 	"caac-hub/http/serve/cli"
 	"caac-hub/hub/notify"
@@ -33,7 +32,7 @@ func (s *story) rotate() serve.VAPIDKey {
 	if code != cli.OK {
 		s.t.Fatalf("vapid rotate ended %d: %s", code, &errs)
 	}
-	key := s.keys()[0]
+	key := s.vapidKeys(false)[0]
 	if !strings.HasPrefix(said.String(), key.ID) {
 		s.t.Errorf("vapid rotate says %s, and %s is current", &said, key.ID)
 	}
@@ -45,30 +44,13 @@ func (s *story) rotate() serve.VAPIDKey {
 	return key
 }
 
-// keys are the hub's, the current one first.
-func (s *story) keys() []serve.VAPIDKey {
-	s.t.Helper()
-	c := config.Default(config.Demo, s.dataDir)
-	c.DataDir = s.dataDir
-	admin, done, err := serve.OpenAdmin(s.t.Context(), c)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer done()
-	keys, err := admin.VAPID(s.t.Context(), false)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return keys
-}
-
 // waitKeys waits until the hub has these keys, named with the number of their
 // subscriptions.
 func (s *story) waitKeys(what string, want ...string) {
 	s.t.Helper()
 	s.wait(what, func() bool {
 		var got []string
-		for _, k := range s.keys() {
+		for _, k := range s.vapidKeys(false) {
 			got = append(got, fmt.Sprintf("%s:%d", k.ID, k.Subscriptions))
 		}
 		return strings.Join(got, " ") == strings.Join(want, " ")
@@ -118,7 +100,7 @@ func TestRotatedKeyReachesEveryPage(t *testing.T) {
 				s.t.Errorf("rung %d times, want %d", n, rings)
 			}
 		}
-		first := s.keys()[0]
+		first := s.vapidKeys(false)[0]
 		mei := s.open(b, "mei")
 		mei.grant()
 		old := mei.waitSubscribed(first)
@@ -252,7 +234,7 @@ func renewedByTap(t *testing.T) {
 	p.Wait("the page to be connected", `!document.querySelector("#duty").disabled`)
 	p.GrantNotifications()
 	mei := &agent{p, s, "mei"}
-	first := s.keys()[0]
+	first := s.vapidKeys(false)[0]
 	openProfile(p)
 	p.Click("#grant")
 	old := mei.waitSubscribed(first)

@@ -15,7 +15,6 @@ import (
 
 	"caac-hub/hub"
 	"caac-hub/hub/notify"
-	"caac-hub/test/browser"
 )
 
 // constants returns the values of a package's string constants by their type.
@@ -221,26 +220,15 @@ func TestSupportsPageIsAccessibleAndUsedByKeyboardAlone(t *testing.T) {
 	for _, c := range []string{"c1", "c2", "c3"} {
 		s.waitEnds(s.message(c, "mei", "nobody hears this"))
 	}
-	run := axe(t)
 	check := func(name string, widths ...int) {
 		t.Helper()
-		for _, width := range widths {
-			for _, scheme := range []string{"light", "dark"} {
-				tabCall(t, page, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": false}, nil)
-				tabCall(t, page, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-				page.Eval(browser.Painted(scheme == "dark"), nil)
-				var violations []string
-				page.Eval(run, &violations)
-				for _, v := range violations {
-					t.Errorf("%s, %d wide, %s: %s", name, width, scheme, v)
-				}
-				var over int
-				page.Eval(`document.documentElement.scrollWidth - innerWidth`, &over)
-				if over > 0 {
-					t.Errorf("%s, %d wide: it is %d px wider", name, width, over)
-				}
+		accessible(t, page, name, widths, func(width int) {
+			var over int
+			page.Eval(`document.documentElement.scrollWidth - innerWidth`, &over)
+			if over > 0 {
+				t.Errorf("%s, %d wide: it is %d px wider", name, width, over)
 			}
-		}
+		})
 		tabCall(t, page, "Emulation.setDeviceMetricsOverride", map[string]any{"width": 1280, "height": 844, "deviceScaleFactor": 1, "mobile": false}, nil)
 	}
 	press := func(key string) {
