@@ -269,6 +269,15 @@ func TestEveryScreenOfTheAppIsAccessible(t *testing.T) {
 	}
 }
 
+// pressKey presses a key and lets it go.
+func pressKey(t *testing.T, p *browser.Page, key string) {
+	t.Helper()
+	code := map[string]int{"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, "ArrowDown": 40}[key]
+	text := map[string]string{"Enter": "\r", " ": " "}[key]
+	tabCall(t, p, "Input.dispatchKeyEvent", map[string]any{"type": "keyDown", "key": key, "windowsVirtualKeyCode": code, "text": text}, nil)
+	tabCall(t, p, "Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key, "windowsVirtualKeyCode": code}, nil)
+}
+
 func TestAppIsUsedByKeyboardAlone(t *testing.T) {
 	s := newDemo(t)
 	p := s.Chromium().Open(s.hub + "/agent/mei")
@@ -278,10 +287,7 @@ func TestAppIsUsedByKeyboardAlone(t *testing.T) {
 	s.message("c1", "mei", "hello")
 	press := func(key string) {
 		t.Helper()
-		codes := map[string]int{"Tab": 9, "Enter": 13, " ": 32, "Escape": 27, "ArrowDown": 40, "Home": 36, "End": 35}
-		text := map[string]string{"Enter": "\r", " ": " "}[key]
-		tabCall(t, p, "Input.dispatchKeyEvent", map[string]any{"type": "keyDown", "key": key, "windowsVirtualKeyCode": codes[key], "text": text}, nil)
-		tabCall(t, p, "Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key, "windowsVirtualKeyCode": codes[key]}, nil)
+		pressKey(t, p, key)
 	}
 	// tabTo presses Tab until the focus is on what a selector finds, and there shows.
 	tabTo := func(selector string) {

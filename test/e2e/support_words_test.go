@@ -233,15 +233,7 @@ func TestSupportsPageIsAccessibleAndUsedByKeyboardAlone(t *testing.T) {
 	}
 	press := func(key string) {
 		t.Helper()
-		codes := map[string]int{"Tab": 9, "Enter": 13, "End": 35, "ArrowLeft": 37, "ArrowRight": 39}
-		text := map[string]string{"Enter": "\r"}[key]
-		for _, typ := range []string{"keyDown", "keyUp"} {
-			event := map[string]any{"type": typ, "key": key, "windowsVirtualKeyCode": codes[key]}
-			if typ == "keyDown" {
-				event["text"] = text
-			}
-			tabCall(t, page, "Input.dispatchKeyEvent", event, nil)
-		}
+		pressKey(t, page, key)
 	}
 	focus := func(what, selector string) {
 		t.Helper()
