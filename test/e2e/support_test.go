@@ -121,19 +121,26 @@ func supportsDay(s *story, b *browser.Browser) {
 	}
 }
 
-func TestSupportsTimelineFollowsAPushUntilItIsClicked(t *testing.T) {
-	s := newDemo(t)
-	b := s.Chromium()
+// besideMei opens support's page before Mei's, which has push and is hidden then.
+func (s *story) besideMei(b *browser.Browser) (page, mei *browser.Page) {
+	s.t.Helper()
 	stage := b.Open(s.hub + "/")
 	clickOn(stage, "Open Mei")
-	mei := b.WaitPage(s.hub + "/agent/mei")
+	mei = b.WaitPage(s.hub + "/agent/mei")
 	s.grantByHand(b, mei)
 	s.wait("mei's subscription", func() bool {
 		logins := s.loginsOf("mei")
 		return len(logins) == 1 && logins[0].Settings.Subscribed
 	})
-	page := s.openSupport(b)
+	page = s.openSupport(b)
 	(&agent{mei, s, "mei"}).waitPresence(notify.Hidden)
+	return page, mei
+}
+
+func TestSupportsTimelineFollowsAPushUntilItIsClicked(t *testing.T) {
+	s := newDemo(t)
+	b := s.Chromium()
+	page, mei := s.besideMei(b)
 	m := s.message("c1", "mei", "a push")
 	n := s.Desktop.WaitNotification(t, "Contact")
 	page.Wait("the message", `document.querySelector("#why .found")?.innerText.includes(`+strconv.Quote(m.Message)+`)`)
